@@ -1,0 +1,218 @@
+package acl
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Request is what a decision is made on.
+type Request struct {
+	Client netip.Addr // source address; mapped IPv4 and zones are taken off here
+	User   string     // authenticated user; "" for none
+	Host   Host
+	Port   uint16
+}
+
+// Decision says what becomes of a request. The zero value denies.
+type Decision struct {
+	Action Action
+	// Rule is the index of the rule that decided, or -1 when none matched.
+	Rule int
+	// NeedsUser is set on a denial of a request without user which credentials
+	// could turn into an admission.
+	NeedsUser bool
+}
+
+// Decide finds the first rule that matches. It allocates nothing.
+func (p *Policy) Decide(r Request) Decision {
+	d := Decision{Action: Deny, Rule: -1}
+	if p == nil {
+		return d
+	}
+	client := plain(r.Client)
+	for i := range p.rules {
+		c := &p.rules[i]
+		if !c.matchClient(client) || !c.matchPort(r.Port) || !c.to.match(r.Host) {
+			continue
+		}
+		if !c.matchUser(r.User) {
+			d.NeedsUser = d.NeedsUser || r.User == "" && c.Action == Allow
+			continue
+		}
+		d.Action, d.Rule = c.Action, i
+		if c.Action == Allow {
+			d.NeedsUser = false
+		}
+		return d
+	}
+	return d
+}
+
+// plain takes off what keeps an address from being found in a prefix.
+func plain(a netip.Addr) netip.Addr { return a.WithZone("").Unmap() }
+
+func (c *compiled) matchClient(a netip.Addr) bool {
+	return a.IsValid() && (c.anyone || c.clients.contains(a))
+}
+
+func (c *compiled) matchUser(user string) bool {
+	return len(c.Users) == 0 || user != "" && slices.Contains(c.Users, user)
+}
+
+func (c *compiled) matchPort(port uint16) bool {
+	for _, r := range c.ports {
+		if r.First <= port && port <= r.Last {
+			return true
+		}
+	}
+	return false
+}
+
+// DenyAddr returns the first deny rule ahead of the deciding one that names an
+// address to which the requested name resolved, or -1. A request by address was
+// judged by Decide already.
+func (p *Policy) DenyAddr(r Request, d Decision, resolved netip.Addr) int {
+	client, a := plain(r.Client), Unwrap(resolved)
+	for i := range p.rules[:max(d.Rule, 0)] {
+		c := &p.rules[i]
+		if c.denyAddrs && c.matchClient(client) && c.matchPort(r.Port) && c.matchUser(r.User) && c.to.addrs.contains(a) {
+			return i
+		}
+	}
+	return -1
+}
+
+// AdmitsClient tells whether any allow rule could admit this client for some
+// destination, with credentials or without.
+func (p *Policy) AdmitsClient(client netip.Addr) bool {
+	if p == nil {
+		return false
+	}
+	client = plain(client)
+	for i := range p.rules {
+		if c := &p.rules[i]; c.Action == Allow && c.matchClient(client) {
+			return true
+		}
+	}
+	return false
+}
+
+// WantsUser tells whether some rule for this client asks for a user.
+func (p *Policy) WantsUser(client netip.Addr) bool {
+	if p == nil || !p.users {
+		return false
+	}
+	client = plain(client)
+	for i := range p.rules {
+		if c := &p.rules[i]; len(c.Users) > 0 && c.matchClient(client) {
+			return true
+		}
+	}
+	return false
+}
+
+// Sentence says why a request was denied, in one line that may be told to its
+// client: it names the client, the destination and rules that match this client,
+// and nothing of others.
+func (p *Policy) Sentence(r Request, d Decision) string {
+	who := plain(r.Client).String()
+	if r.User != "" {
+		who = r.User + " at " + who
+	}
+	where := r.Host.Join(r.Port)
+	if d.Rule >= 0 {
+		return fmt.Sprintf("rule %s denies %s to %s", p.rules[d.Rule].Name, where, who)
+	}
+	s := fmt.Sprintf("no rule lets %s reach %s", who, where)
+	if hint := p.hint(r); hint != "" {
+		s += "; " + hint
+	}
+	return s
+}
+
+// hint names the rule that came nearest: same destination on other ports first,
+// then one that admits this client elsewhere.
+func (p *Policy) hint(r Request) string {
+	if p == nil {
+		return ""
+	}
+	client := plain(r.Client)
+	elsewhere := ""
+	for i := range p.rules {
+		c := &p.rules[i]
+		if c.Action != Allow || !c.matchClient(client) || !c.matchUser(r.User) {
+			continue
+		}
+		if c.to.match(r.Host) {
+			return fmt.Sprintf("rule %s admits only port %s there", c.Name, portList(c.ports))
+		}
+		if elsewhere == "" {
+			elsewhere = fmt.Sprintf("rule %s admits this client, but not to that host", c.Name)
+		}
+	}
+	return elsewhere
+}
+
+func portList(ports []PortRange) string {
+	texts := make([]string, len(ports))
+	for i, r := range ports {
+		texts[i] = r.String()
+	}
+	return strings.Join(texts, ", ")
+}
+
+// Step is what one rule made of a request.
+type Step struct {
+	Rule    string // the rule's name
+	Action  Action
+	Matched bool
+	Why     string // "matches", or the first part that does not
+}
+
+// Explain tells rule by rule how Decide comes to its decision; the last step is
+// the deciding rule, if one matched.
+func (p *Policy) Explain(r Request) (Decision, []Step) {
+	d := p.Decide(r)
+	client := plain(r.Client)
+	var steps []Step
+	for i := range p.Len() {
+		c := &p.rules[i]
+		s := Step{Rule: c.Name, Action: c.Action, Why: c.why(client, r)}
+		s.Matched = s.Why == ""
+		if s.Matched {
+			s.Why = c.matches(r)
+		}
+		steps = append(steps, s)
+		if s.Matched {
+			break
+		}
+	}
+	return d, steps
+}
+
+// why names the first part of the rule that does not match, or "".
+func (c *compiled) why(client netip.Addr, r Request) string {
+	switch {
+	case !c.matchClient(client):
+		return fmt.Sprintf("client %s is not in clients", client)
+	case !c.to.match(r.Host):
+		return fmt.Sprintf("%s is not in to", r.Host)
+	case !c.matchPort(r.Port):
+		return fmt.Sprintf("port %d is not in ports (%s)", r.Port, portList(c.ports))
+	case !c.matchUser(r.User) && r.User == "":
+		return "it asks for a user and the request has none"
+	case !c.matchUser(r.User):
+		return fmt.Sprintf("user %s is not in users", r.User)
+	}
+	return ""
+}
+
+func (c *compiled) matches(r Request) string {
+	where := "anywhere"
+	if !c.to.any {
+		where = r.Host.String()
+	}
+	return fmt.Sprintf("matches client, destination (%s) and port %d", where, r.Port)
+}

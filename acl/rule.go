@@ -1,0 +1,239 @@
+// Package acl decides who may go where. Its decisions are pure: they read
+// nothing but the request and an immutable Policy, and each can explain itself
+// rule by rule. Resolving names, checking passwords, counting and refusing on
+// the wire are left to others.
+//
+// Rules are tried in their order and the first that matches decides; a request
+// that none matches is denied. A name is matched as the client asked for it and
+// is never looked up backwards; a client that asks by address is matched by
+// address alone. Because a deny rule with a CIDR would otherwise be evaded by a
+// name that resolves into it, Policy.DenyAddr judges every resolved address
+// against the deny rules as well.
+package acl
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Action is what a rule does with a request that it matches.
+type Action uint8
+
+const (
+	Deny  Action = iota // the zero value, so that a forgotten action admits nobody
+	Allow               // pass, within the rule's limits
+)
+
+// String returns "deny" or "allow", as the configuration spells them.
+func (a Action) String() string {
+	if a == Allow {
+		return "allow"
+	}
+	return "deny"
+}
+
+// PortRange is an inclusive range of ports.
+type PortRange struct{ First, Last uint16 }
+
+// String returns "443" or "8000-8099".
+func (r PortRange) String() string {
+	if r.First == r.Last {
+		return fmt.Sprint(r.First)
+	}
+	return fmt.Sprintf("%d-%d", r.First, r.Last)
+}
+
+// defaultPorts are the ports of a rule that names none.
+var defaultPorts = []PortRange{{80, 80}, {443, 443}}
+
+// Rule is one rule as it is written.
+type Rule struct {
+	Name    string      // shows in denials, logs and metrics; unique
+	Action  Action      // zero: deny
+	Clients []string    // addresses and CIDRs; empty: any client
+	Users   []string    // authenticated users; empty: no credentials needed
+	To      []string    // names, addresses, CIDRs and @presets; empty: anywhere
+	Ports   []PortRange // empty: 80 and 443
+}
+
+// RuleError says what is wrong with a rule and where, so that the reader of a
+// file can point at the line.
+type RuleError struct {
+	Rule  int    // index in the rules given to New
+	Field string // "name", "clients", "to", "ports"
+	Item  int    // index in the field, or -1 for the whole
+	Err   error
+}
+
+// Error returns the cause alone; place and rule are the caller's to name.
+func (e *RuleError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *RuleError) Unwrap() error { return e.Err }
+
+// PresetFunc returns the patterns of a destination preset, named without "@".
+type PresetFunc func(name string) (patterns []string, ok bool)
+
+// Policy is a compiled, immutable list of rules, safe for concurrent use. The
+// nil Policy denies everything.
+type Policy struct {
+	rules []compiled
+	users bool // some rule asks for a user
+}
+
+type compiled struct {
+	Rule
+	index   int
+	anyone  bool
+	clients prefixSet
+	to      destinations
+	ports   []PortRange
+	// denyAddrs is set for deny rules that name addresses.
+	denyAddrs bool
+}
+
+// New compiles rules. The errors are *RuleError.
+func New(rules []Rule, presets PresetFunc) (*Policy, error) {
+	p := &Policy{rules: make([]compiled, len(rules))}
+	seen := make(map[string]int, len(rules))
+	for i, r := range rules {
+		if r.Name == "" {
+			return nil, &RuleError{i, "name", -1, fmt.Errorf("the rule has no name")}
+		}
+		if first, dup := seen[r.Name]; dup {
+			return nil, &RuleError{i, "name", -1, fmt.Errorf("rule %q has the name of rule %d: give each its own", r.Name, first+1)}
+		}
+		seen[r.Name] = i
+		if err := p.rules[i].compile(i, r, presets); err != nil {
+			return nil, err
+		}
+		p.users = p.users || len(r.Users) > 0
+	}
+	return p, nil
+}
+
+func (c *compiled) compile(i int, r Rule, presets PresetFunc) error {
+	c.Rule, c.index = r, i
+	c.ports = r.Ports
+	if len(c.ports) == 0 {
+		c.ports = defaultPorts
+	}
+	for _, pr := range c.ports {
+		if pr.First == 0 || pr.Last < pr.First {
+			return &RuleError{i, "ports", -1, fmt.Errorf("%s is not a port or a rising range of ports", pr)}
+		}
+	}
+	c.anyone = len(r.Clients) == 0
+	for j, s := range r.Clients {
+		pre, err := parsePrefix(s)
+		if err != nil {
+			return &RuleError{i, "clients", j, err}
+		}
+		c.clients.insert(pre)
+	}
+	c.to.any = len(r.To) == 0
+	for j, s := range r.To {
+		if err := c.to.addWithPresets(s, presets); err != nil {
+			return &RuleError{i, "to", j, err}
+		}
+	}
+	c.denyAddrs = r.Action == Deny && len(c.to.addrs.list) > 0
+	return nil
+}
+
+// PresetError names a preset that does not exist.
+type PresetError struct{ Name string }
+
+// Error names the preset with its "@".
+func (e *PresetError) Error() string { return fmt.Sprintf("there is no preset %q", "@"+e.Name) }
+
+func (d *destinations) addWithPresets(s string, presets PresetFunc) error {
+	name, isPreset := strings.CutPrefix(s, "@")
+	if !isPreset {
+		return d.add(s)
+	}
+	var patterns []string
+	ok := false
+	if presets != nil {
+		patterns, ok = presets(name)
+	}
+	if !ok {
+		return &PresetError{name}
+	}
+	for _, pattern := range patterns {
+		if err := d.add(pattern); err != nil {
+			return fmt.Errorf("preset %q: %w", s, err)
+		}
+	}
+	return nil
+}
+
+// Len returns the number of rules.
+func (p *Policy) Len() int {
+	if p == nil {
+		return 0
+	}
+	return len(p.rules)
+}
+
+// Rule returns rule i as it was written.
+func (p *Policy) Rule(i int) Rule { return p.rules[i].Rule }
+
+// Shadow says that a rule can never decide because an earlier one matches all
+// that it matches.
+type Shadow struct{ Rule, By int }
+
+// Shadowed lists the rules that can never decide, each with the first earlier
+// rule that is as broad or broader. Rules that are only together as broad are
+// not found.
+func (p *Policy) Shadowed() []Shadow {
+	var out []Shadow
+	for j := range p.rules {
+		for i := range p.rules[:j] {
+			if p.rules[i].covers(&p.rules[j]) {
+				out = append(out, Shadow{Rule: j, By: i})
+				break
+			}
+		}
+	}
+	return out
+}
+
+func (c *compiled) covers(o *compiled) bool {
+	if !c.anyone && (o.anyone || !c.clients.covers(&o.clients)) {
+		return false
+	}
+	if len(c.Users) > 0 {
+		if len(o.Users) == 0 {
+			return false
+		}
+		for _, u := range o.Users {
+			if !slices.Contains(c.Users, u) {
+				return false
+			}
+		}
+	}
+	for _, pr := range o.ports {
+		if !portsCover(c.ports, pr) {
+			return false
+		}
+	}
+	return c.to.covers(&o.to)
+}
+
+func portsCover(have []PortRange, want PortRange) bool {
+	for _, h := range have {
+		if h.First <= want.First && want.Last <= h.Last {
+			return true
+		}
+	}
+	return false
+}
+
+// ClientPrefixes returns the client ranges of rule i; none means any client.
+func (p *Policy) ClientPrefixes(i int) []netip.Prefix { return p.rules[i].clients.list }
+
+// Destinations returns the address ranges that rule i names as destinations.
+func (p *Policy) Destinations(i int) []netip.Prefix { return p.rules[i].to.addrs.list }
