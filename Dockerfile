@@ -1,0 +1,25 @@
+# The image holds one file, the static binary, and runs it as nobody's user.
+#
+#   docker build -t sluice .
+#   docker run --network host sluice serve --allow 203.0.113.7/32 --to @docker-hub
+#
+# Nothing here needs BuildKit. Where golang:1.26 cannot be had, name another
+# image with Go in it: --build-arg GO_IMAGE=registry.example.com/golang:1.26
+ARG GO_IMAGE=golang:1.26
+
+FROM ${GO_IMAGE} AS build
+ARG VERSION=unknown
+WORKDIR /src
+COPY . .
+RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false \
+    -ldflags "-s -w -X main.version=${VERSION}" -o /sluice ./cmd/sluice
+
+# No shell, no CA certificates (Sluice opens no TLS session of its own), no
+# /etc/passwd: the user is a number, which Kubernetes' runAsNonRoot can check.
+FROM scratch
+COPY --from=build /sluice /sluice
+USER 65532:65532
+EXPOSE 3128 1080
+HEALTHCHECK --interval=30s --timeout=5s --start-period=5s CMD ["/sluice", "healthcheck"]
+ENTRYPOINT ["/sluice"]
+CMD ["serve"]
