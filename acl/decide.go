@@ -216,3 +216,7 @@ func (c *compiled) matches(r Request) string {
 	}
 	return fmt.Sprintf("matches client, destination (%s) and port %d", where, r.Port)
 }
+
+// DeniesAddrs tells whether any deny rule names addresses, so that DenyAddr has
+// something to say.
+func (p *Policy) DeniesAddrs() bool { return p != nil && p.denyAddrs }

@@ -81,6 +81,8 @@ type PresetFunc func(name string) (patterns []string, ok bool)
 type Policy struct {
 	rules []compiled
 	users bool // some rule asks for a user
+	// denyAddrs: some deny rule names addresses.
+	denyAddrs bool
 }
 
 type compiled struct {
@@ -110,6 +112,7 @@ func New(rules []Rule, presets PresetFunc) (*Policy, error) {
 			return nil, err
 		}
 		p.users = p.users || len(r.Users) > 0
+		p.denyAddrs = p.denyAddrs || p.rules[i].denyAddrs
 	}
 	return p, nil
 }

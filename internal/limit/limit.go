@@ -1,0 +1,239 @@
+// Package limit keeps each client's budgets: tunnels at once, new tunnels per
+// second, and bytes per second each way over all its tunnels together. A client
+// is a source address, or the /64 of an IPv6 one, since one host may use any
+// address of its /64. What a client is refused for is told to the caller; putting
+// it on the wire, and moving bytes within a Bucket, are left to others.
+package limit
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Limits are the bounds of one client.
+type Limits struct {
+	Tunnels  int     // at once; 0: no bound
+	New      float64 // tunnels per second, with one second's worth as burst; 0: no bound
+	Download int64   // bytes per second, origin to client; 0 or Unlimited: no bound
+	Upload   int64   // bytes per second, client to origin; 0 or Unlimited: no bound
+	Burst    int64   // bytes; 0: 1 MB
+	// Class names the budget of bytes: tunnels of one client and one class share
+	// it. It is the rule's name where a rule has rates of its own, else "".
+	Class string
+}
+
+const defaultBurst = 1_000_000
+
+// Reason is which bound refused a tunnel.
+type Reason uint8
+
+const (
+	Admitted   Reason = iota
+	TooMany           // the client has all its tunnels
+	TooQuickly        // the client opens them too fast
+)
+
+// Table holds the state of the clients that have tunnels, or had them lately.
+type Table struct {
+	seed   maphash.Seed
+	shards [32]shard
+}
+
+type shard struct {
+	mu      sync.Mutex
+	clients map[netip.Addr]*client
+	swept   time.Time
+}
+
+type client struct {
+	tunnels int
+	opening *rate.Limiter // nil: no bound
+	budgets map[string]*budget
+	idle    time.Time // since when it has no tunnel
+}
+
+type budget struct {
+	up, down *Bucket
+	refill   time.Duration // until an empty bucket is full again
+}
+
+// NewTable returns an empty table. It needs no closing: it has no goroutine.
+func NewTable() *Table {
+	t := &Table{seed: maphash.MakeSeed()}
+	for i := range t.shards {
+		t.shards[i].clients = make(map[netip.Addr]*client)
+	}
+	return t
+}
+
+// Key returns what a client is counted under: its IPv4 address, or the /64 of
+// its IPv6 address.
+func Key(a netip.Addr) netip.Addr {
+	a = a.Unmap().WithZone("")
+	if a.Is6() {
+		p, _ := a.Prefix(64)
+		return p.Addr()
+	}
+	return a
+}
+
+// Lease is a client's place for one tunnel. Release gives it back.
+type Lease struct {
+	Up, Down *Bucket // nil: unlimited
+	table    *Table
+	key      netip.Addr
+}
+
+// Admit takes a place for one tunnel. When it is refused, the reason and the
+// time after which another attempt makes sense are returned, and nothing has to
+// be released. The limits of the latest call hold for live tunnels too.
+func (t *Table) Admit(addr netip.Addr, l Limits) (Lease, Reason, time.Duration) {
+	key := Key(addr)
+	s := t.shard(key)
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sweep(now)
+	c := s.clients[key]
+	if c == nil {
+		c = &client{idle: now}
+		s.clients[key] = c
+	}
+	if l.Tunnels > 0 && c.tunnels >= l.Tunnels {
+		return Lease{}, TooMany, time.Second
+	}
+	if wait := c.open(now, l.New); wait > 0 {
+		return Lease{}, TooQuickly, wait
+	}
+	c.tunnels++
+	b := c.budget(l)
+	return Lease{Up: b.up, Down: b.down, table: t, key: key}, Admitted, 0
+}
+
+// open asks for one new tunnel and returns how long to wait when there is none.
+func (c *client) open(now time.Time, perSecond float64) time.Duration {
+	if perSecond <= 0 {
+		c.opening = nil
+		return 0
+	}
+	burst := max(1, int(perSecond))
+	if c.opening == nil {
+		c.opening = rate.NewLimiter(rate.Limit(perSecond), burst)
+	} else if c.opening.Limit() != rate.Limit(perSecond) {
+		c.opening.SetLimitAt(now, rate.Limit(perSecond))
+		c.opening.SetBurstAt(now, burst)
+	}
+	if c.opening.AllowN(now, 1) {
+		return 0
+	}
+	missing := 1 - c.opening.TokensAt(now)
+	return time.Duration(missing / perSecond * float64(time.Second))
+}
+
+// unlimited is the budget of classes without rates; it is never changed.
+var unlimited = &budget{}
+
+func (c *client) budget(l Limits) *budget {
+	if l.Burst <= 0 {
+		l.Burst = defaultBurst
+	}
+	b := c.budgets[l.Class]
+	if b == nil {
+		if !limited(l.Upload) && !limited(l.Download) {
+			return unlimited
+		}
+		b = &budget{}
+		if c.budgets == nil {
+			c.budgets = make(map[string]*budget, 1)
+		}
+		c.budgets[l.Class] = b
+	}
+	b.refill = 0
+	b.up = b.apply(b.up, l.Upload, l.Burst)
+	b.down = b.apply(b.down, l.Download, l.Burst)
+	return b
+}
+
+// apply brings one bucket to its rate. A bucket whose limit was lifted stays with
+// the tunnels that have it, at the highest rate there is.
+func (b *budget) apply(old *Bucket, perSecond, burst int64) *Bucket {
+	if !limited(perSecond) {
+		if old != nil {
+			old.set(Unlimited, burst)
+		}
+		return nil
+	}
+	b.refill = max(b.refill, time.Duration(float64(burst)/float64(perSecond)*float64(time.Second)))
+	if old == nil {
+		return newBucket(perSecond, burst)
+	}
+	old.set(perSecond, burst)
+	return old
+}
+
+func limited(perSecond int64) bool { return perSecond > 0 && perSecond != Unlimited }
+
+// Release gives the place back. The zero Lease has none, and a second call
+// finds nothing to give.
+func (l *Lease) Release() {
+	t := l.table
+	if t == nil {
+		return
+	}
+	l.table = nil
+	s := t.shard(l.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.clients[l.key]
+	c.tunnels--
+	if c.tunnels == 0 {
+		c.idle = time.Now()
+	}
+}
+
+// forgetAfter is how long a client without tunnels is remembered at least: its
+// rate of new tunnels must not start afresh by a pause. An opening bucket is
+// full again after one second, a byte bucket after its refill time.
+const forgetAfter = time.Minute
+
+// sweep drops clients that are long gone, at most once per forgetAfter, so that
+// the cost of a sweep is spread over the admissions between two.
+func (s *shard) sweep(now time.Time) {
+	if now.Sub(s.swept) < forgetAfter {
+		return
+	}
+	s.swept = now
+	for key, c := range s.clients {
+		if c.tunnels == 0 && now.Sub(c.idle) >= c.memory() {
+			delete(s.clients, key)
+		}
+	}
+}
+
+func (c *client) memory() time.Duration {
+	m := forgetAfter
+	for _, b := range c.budgets {
+		m = max(m, b.refill)
+	}
+	return m
+}
+
+// Len returns the number of clients that are remembered.
+func (t *Table) Len() int {
+	n := 0
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		n += len(s.clients)
+		s.mu.Unlock()
+	}
+	return n
+}
+
+func (t *Table) shard(key netip.Addr) *shard {
+	return &t.shards[maphash.Comparable(t.seed, key)%uint64(len(t.shards))]
+}

@@ -1,0 +1,156 @@
+package relay
+
+import (
+	"errors"
+	"io"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// platform is what a mover needs for waiting with empty hands and for splicing.
+// Its callbacks are made once, for a closure for each burst would be an
+// allocation for each burst.
+type platform struct {
+	raw    syscall.RawConn
+	read   func(fd uintptr) bool
+	peek   func(fd uintptr) bool
+	buf    *[bufferSize]byte // borrowed while bytes are in it
+	n      int
+	err    error
+	bulk   bool // bytes come faster than buffers drain: splice
+	splice io.LimitedReader
+}
+
+// move waits for bytes and moves at most limit of them, by the cheaper way.
+func (m *mover) move(limit int64) (int64, error) {
+	if m.bucket == nil && !m.bulk && limit >= bufferSize {
+		return m.moveSmall()
+	}
+	return m.moveKnown(limit)
+}
+
+func (p *platform) init(m *mover) {
+	raw, err := m.src.SyscallConn()
+	if err != nil {
+		p.err = err // src is closed: told by the first move
+		return
+	}
+	p.raw, p.read, p.peek = raw, p.readSome, p.peekSome
+	p.splice.R = m.src
+}
+
+// moveSmall waits for bytes and reads them into a borrowed buffer.
+func (m *mover) moveSmall() (int64, error) {
+	if m.raw == nil {
+		return 0, m.err
+	}
+	if err := m.raw.Read(m.read); err != nil {
+		return 0, err
+	}
+	buf, n, err := m.buf, m.n, m.err
+	m.buf = nil
+	if buf == nil {
+		return 0, err
+	}
+	werr := m.write(buf[:n])
+	buffers.Put(buf)
+	if werr != nil {
+		return 0, werr
+	}
+	m.bulk = n == bufferSize
+	return int64(n), nil
+}
+
+// readSome is called by the poller when the socket may be readable. It borrows a
+// buffer only then, and returns false to wait on.
+func (p *platform) readSome(fd uintptr) bool {
+	buf := buffers.Get().(*[bufferSize]byte)
+	n, err := unix.Read(int(fd), buf[:])
+	for err == unix.EINTR {
+		n, err = unix.Read(int(fd), buf[:])
+	}
+	if n > 0 {
+		p.buf, p.n, p.err = buf, n, nil
+		return true
+	}
+	buffers.Put(buf)
+	if err == unix.EAGAIN {
+		return false
+	}
+	if err == nil {
+		err = io.EOF
+	}
+	p.err = err
+	return true
+}
+
+// moveKnown waits until the kernel says how many bytes there are, charges the
+// budget for as many as may go, and moves just those.
+func (m *mover) moveKnown(limit int64) (int64, error) {
+	if m.raw == nil {
+		return 0, m.err
+	}
+	if err := m.raw.Read(m.peek); err != nil {
+		return 0, err
+	}
+	if m.n == 0 {
+		return 0, m.err
+	}
+	n := min(int64(m.n), limit, int64(m.bucket.Chunk()))
+	if n < bufferSize {
+		m.bulk = false
+	}
+	if err := m.take(int(n)); err != nil {
+		return 0, err
+	}
+	m.splice.N = n
+	moved, err := io.Copy(m.dst, &m.splice)
+	m.add(moved)
+	if err != nil && !m.readFailed(err) {
+		err = &writeError{err}
+	}
+	return moved, err
+}
+
+// peekSome finds out how many bytes wait. FIONREAD says 0 both for "not yet" and
+// for the end, which a peek of one byte tells apart.
+func (p *platform) peekSome(fd uintptr) bool {
+	p.n, p.err = 0, nil
+	n, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ)
+	if err == nil && n > 0 {
+		p.n = n
+		return true
+	}
+	var one [1]byte
+	n, _, err = unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK)
+	switch {
+	case n > 0:
+		p.n = n
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return false
+	case err == nil:
+		p.err = io.EOF
+	default:
+		p.err = err
+	}
+	return true
+}
+
+// readFailed tells whether the error of a spliced copy came from src. The standard
+// library does not say, but a connection that a reset has ended is in the kernel's
+// state CLOSE, and EPIPE comes from writing alone.
+func (m *mover) readFailed(err error) bool {
+	if errors.Is(err, unix.EPIPE) {
+		return false
+	}
+	closed := false
+	m.raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		closed = err == nil && info.State == tcpClose
+	})
+	return closed
+}
+
+// tcpClose is TCP_CLOSE of the kernel's include/net/tcp_states.h.
+const tcpClose = 7

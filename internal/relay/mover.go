@@ -1,0 +1,119 @@
+package relay
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/internal/limit"
+)
+
+// bufferSize is what a direction reads at once while bytes come in small
+// bursts: a TLS record and its header fit (RFC 8446, section 5.1), and for
+// anything larger splice costs less than copying.
+const bufferSize = 17 << 10
+
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
+// mover takes bytes from one connection to another, charging a budget and
+// counting. It closes nothing.
+type mover struct {
+	src, dst *net.TCPConn
+	bucket   *limit.Bucket
+	count    atomic.Int64
+	moved    *atomic.Int64   // when bytes last moved; nil: nobody asks
+	stop     <-chan struct{} // ends a wait for the budget; nil: nothing does
+	platform
+}
+
+func (m *mover) init(src, dst *net.TCPConn, b *limit.Bucket, stop <-chan struct{}, moved *atomic.Int64) {
+	m.src, m.dst, m.bucket, m.stop, m.moved = src, dst, b, stop, moved
+	m.platform.init(m)
+}
+
+func (m *mover) add(n int64) {
+	if n > 0 {
+		m.count.Add(n)
+		if m.moved != nil {
+			m.moved.Store(sinceEpoch())
+		}
+	}
+}
+
+// take waits until n bytes of the budget are there.
+func (m *mover) take(n int) error {
+	wait := m.bucket.Take(n)
+	if wait <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-m.stop:
+		return net.ErrClosed
+	}
+}
+
+// write sends bytes that are in memory already, within the budget.
+func (m *mover) write(p []byte) error {
+	for len(p) > 0 {
+		n := min(len(p), m.bucket.Chunk())
+		if err := m.take(n); err != nil {
+			return err
+		}
+		n, err := m.dst.Write(p[:n])
+		m.add(int64(n))
+		if err != nil {
+			return &writeError{err}
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// CopyN moves exactly n bytes from src to dst as a tunnel would, spliced where
+// the system can, within the budget b (nil: unlimited), adding what moves to
+// count. Deadlines of the connections hold; ErrUnexpectedEOF says that src ended
+// early, and errors of dst are told apart by IsWriteError. It closes neither.
+func CopyN(dst, src *net.TCPConn, n int64, b *limit.Bucket, count *atomic.Int64) error {
+	var m mover
+	m.init(src, dst, b, nil, nil)
+	for n > 0 {
+		k, err := m.move(n)
+		count.Add(m.count.Swap(0))
+		n -= k
+		if err == io.EOF && n > 0 {
+			return io.ErrUnexpectedEOF
+		}
+		if err != nil && err != io.EOF {
+			return err
+		}
+	}
+	return nil
+}
+
+// CopyAll moves bytes from src to dst until src ends, else as CopyN.
+func CopyAll(dst, src *net.TCPConn, b *limit.Bucket, count *atomic.Int64) error {
+	var m mover
+	m.init(src, dst, b, nil, nil)
+	for {
+		_, err := m.move(1 << 62)
+		count.Add(m.count.Swap(0))
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// IsWriteError tells whether an error of CopyN or CopyAll came from dst.
+func IsWriteError(err error) bool {
+	_, ok := err.(*writeError)
+	return ok
+}

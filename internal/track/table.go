@@ -1,0 +1,105 @@
+// Package track knows what is live: it lists, kills and drains transactions, and
+// defines the one Record that each leaves at its end. Where records go is left to
+// the caller.
+package track
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+)
+
+// Live is a transaction that is under way.
+type Live interface {
+	// Snapshot returns the record as it stands now.
+	Snapshot() Record
+	// Kill ends the transaction soon, with how as its record's How. It does not
+	// wait, and may be called at any time and more than once.
+	Kill(how string)
+}
+
+// Table holds the live transactions of one process.
+type Table struct {
+	next  atomic.Uint64
+	mu    sync.Mutex
+	live  map[ID]Live
+	empty chan struct{} // closed when live runs empty while someone drains
+}
+
+// NewTable returns an empty table.
+func NewTable() *Table {
+	t := &Table{live: make(map[ID]Live)}
+	// 24 random bits in front keep identifiers of two runs apart in one log.
+	t.next.Store(uint64(rand.Uint32()>>8) << 40)
+	return t
+}
+
+// NewID returns the next identifier.
+func (t *Table) NewID() ID { return ID(t.next.Add(1)) }
+
+// Add enters a transaction under its identifier. Remove must follow.
+func (t *Table) Add(id ID, l Live) {
+	t.mu.Lock()
+	t.live[id] = l
+	t.mu.Unlock()
+}
+
+// Remove takes a transaction out.
+func (t *Table) Remove(id ID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.live, id)
+	if len(t.live) == 0 && t.empty != nil {
+		close(t.empty)
+		t.empty = nil
+	}
+}
+
+// Len returns the number of live transactions.
+func (t *Table) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.live)
+}
+
+// List returns the live transactions in no order.
+func (t *Table) List() []Live {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := make([]Live, 0, len(t.live))
+	for _, l := range t.live {
+		list = append(list, l)
+	}
+	return list
+}
+
+// KillAll kills what is live now and returns how many that were.
+func (t *Table) KillAll(how string) int {
+	list := t.List()
+	for _, l := range list {
+		l.Kill(how)
+	}
+	return len(list)
+}
+
+// Drain waits until nothing is live, or until ctx ends, whose error it returns.
+func (t *Table) Drain(ctx context.Context) error {
+	for {
+		t.mu.Lock()
+		if len(t.live) == 0 {
+			t.mu.Unlock()
+			return nil
+		}
+		if t.empty == nil {
+			t.empty = make(chan struct{})
+		}
+		empty := t.empty
+		t.mu.Unlock()
+		select {
+		case <-empty:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
