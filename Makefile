@@ -1,0 +1,82 @@
+# make build   the binary, ./sluice
+# make test    everything that CI runs: installs what it lacks by apt, then checks,
+#              unit tests with the race detector, and the lab of network namespaces
+#
+# A part that the machine cannot run is left out with a sentence; where the
+# variable CI is "true", it fails instead.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+export PATH := $(PATH):/usr/local/go/bin:/usr/local/sbin:/usr/sbin:/sbin
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LAB     := ./internal/lab/...
+
+.PHONY: build test deps check unit lab
+
+build:
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o sluice ./cmd/sluice
+
+# One after the other, even under make -j: they share two cores with what they time.
+test:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory lab
+
+# Installs the packages whose programs are missing. Where that cannot be, the
+# tests themselves say what they leave out. No service is started: policy-rc.d
+# is how Debian's maintainer scripts are told.
+deps:
+	@missing=$$(awk '!/^#/ && NF == 2' internal/lab/packages.txt | while read -r program package; do
+	  if [ ! -e "$$program" ] && ! command -v "$$program" >/dev/null; then echo "$$package"; fi
+	done | sort -u | xargs)
+	[ -n "$$missing" ] || exit 0
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+	  echo "left out: installing $$missing, for want of root on a system with apt-get"
+	  exit 0
+	fi
+	echo "installing $$missing"
+	policy=/usr/sbin/policy-rc.d
+	if [ ! -e $$policy ]; then
+	  trap "rm -f $$policy" EXIT
+	  printf '#!/bin/sh\nexit 101\n' > $$policy
+	  chmod +x $$policy
+	fi
+	export DEBIAN_FRONTEND=noninteractive
+	install() { apt-get install -qq -y --no-install-recommends "$$@" </dev/null >/dev/null; }
+	apt-get update -qq || echo "apt-get update: not all lists are fresh"
+	install $$missing || for package in $$missing; do
+	  install "$$package" || echo "left out: installing $$package, for apt-get did not"
+	done
+
+check:
+	@echo "== gofmt, go vet"
+	unformatted=$$(gofmt -l .)
+	[ -z "$$unformatted" ] || { echo "gofmt would change: $$unformatted"; exit 1; }
+	go vet ./...
+
+unit:
+	@echo "== unit tests"
+	race=-race
+	if ! command -v gcc >/dev/null; then
+	  echo "left out: the race detector, for want of gcc"
+	  [ "$${CI:-}" != true ] || exit 1
+	  race=
+	fi
+	$(call run,$$race -timeout 10m $$(go list ./... | grep -v '/internal/lab'))
+
+lab:
+	@echo "== the lab"
+	$(call run,-count=1 -timeout 15m $(LAB))
+
+# Runs go test with everything it can say, shows what failed and what was left
+# out as it goes, and the whole text if anything failed.
+define run
+log=$$(mktemp)
+	trap 'rm -f "$$log"' EXIT
+	go test -v $(1) 2>&1 | tee "$$log" | grep --line-buffered -E '^ *--- (FAIL|SKIP)|^(ok|FAIL|panic)|left out: ' \
+	  || { cat "$$log"; exit 1; }
+endef
+
+.ONESHELL:
