@@ -22,12 +22,18 @@ type platform struct {
 	splice io.LimitedReader
 }
 
-// move waits for bytes and moves at most limit of them, by the cheaper way.
-func (m *mover) move(limit int64) (int64, error) {
+// move waits for bytes and moves at most limit of them, by the cheaper way. io.EOF
+// is a clean end of src.
+func (m *mover) move(limit int64) (n int64, err error) {
 	if m.bucket == nil && !m.bulk && limit >= bufferSize {
-		return m.moveSmall()
+		n, err = m.moveSmall()
+	} else {
+		n, err = m.moveKnown(limit)
 	}
-	return m.moveKnown(limit)
+	if err == io.EOF {
+		err = m.ended()
+	}
+	return n, err
 }
 
 func (p *platform) init(m *mover) {
@@ -138,19 +144,31 @@ func (p *platform) peekSome(fd uintptr) bool {
 }
 
 // readFailed tells whether the error of a spliced copy came from src. The standard
-// library does not say, but a connection that a reset has ended is in the kernel's
-// state CLOSE, and EPIPE comes from writing alone.
+// library does not say, but EPIPE comes from writing alone, and a connection that
+// a reset has ended is dead.
 func (m *mover) readFailed(err error) bool {
-	if errors.Is(err, unix.EPIPE) {
-		return false
-	}
-	closed := false
-	m.raw.Control(func(fd uintptr) {
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		closed = err == nil && info.State == tcpClose
-	})
-	return closed
+	return !errors.Is(err, unix.EPIPE) && m.dead()
 }
 
-// tcpClose is TCP_CLOSE of the kernel's include/net/tcp_states.h.
-const tcpClose = 7
+// ended tells what the end of src was. The kernel tells of a reset once, to
+// whichever call comes first; when that was the other direction's write, reads
+// find an end that looks like a FIN. But a connection that has only been closed
+// by its peer is not dead, as long as nothing was shut down on this side.
+func (m *mover) ended() error {
+	if (m.halfClosed == nil || !m.halfClosed.Load()) && m.dead() {
+		return unix.ECONNRESET
+	}
+	return io.EOF
+}
+
+// dead tells whether src is in state CLOSE, or was closed by both sides: poll(2)
+// says POLLHUP then (the kernel's tcp_poll).
+func (m *mover) dead() bool {
+	hup := false
+	m.raw.Control(func(fd uintptr) {
+		fds := [1]unix.PollFd{{Fd: int32(fd)}}
+		n, err := unix.Poll(fds[:], 0)
+		hup = err == nil && n == 1 && fds[0].Revents&unix.POLLHUP != 0
+	})
+	return hup
+}

@@ -25,6 +25,8 @@ type mover struct {
 	count    atomic.Int64
 	moved    *atomic.Int64   // when bytes last moved; nil: nobody asks
 	stop     <-chan struct{} // ends a wait for the budget; nil: nothing does
+	// halfClosed says that the sending side of src was shut down; nil: it was not.
+	halfClosed *atomic.Bool
 	platform
 }
 

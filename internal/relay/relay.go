@@ -95,6 +95,7 @@ func (t *Tunnel) Start(client, origin *net.TCPConn, o Options, end func(Result))
 	}
 	t.up.init(t, client, origin, Client, o.Up)
 	t.down.init(t, origin, client, Origin, o.Down)
+	t.up.halfClosed, t.down.halfClosed = &t.down.closed, &t.up.closed
 	t.moved.Store(sinceEpoch())
 	t.running.Store(2)
 	if t.idle > 0 {
@@ -179,8 +180,9 @@ func (t *Tunnel) finish() {
 // direction moves bytes one way.
 type direction struct {
 	mover
-	t    *Tunnel
-	from Side
+	t      *Tunnel
+	from   Side
+	closed atomic.Bool // the end of src was passed on to dst
 }
 
 func (d *direction) init(t *Tunnel, src, dst *net.TCPConn, from Side, b *limit.Bucket) {
@@ -196,17 +198,26 @@ func (d *direction) run(early []byte) {
 	}
 	switch {
 	case err == io.EOF:
-		d.t.mu.Lock()
-		d.t.note(d.from, ByFIN, nil)
-		d.t.mu.Unlock()
-		// RFC 9293, section 3.6: the other direction stays open. An error here
-		// means that the other side is gone, which its own direction finds out.
-		d.dst.CloseWrite()
+		d.passEnd()
 	case errors.Is(err, net.ErrClosed):
 		// Cut by abort, which has said why.
 	default:
 		d.fail(err)
 	}
+}
+
+// passEnd passes a FIN on; the other direction stays open (RFC 9293, section
+// 3.6). A tunnel that is being cut sends none, for its end is not a clean one. An
+// error here means that the other side is gone, which its own direction finds out.
+func (d *direction) passEnd() {
+	d.t.mu.Lock()
+	defer d.t.mu.Unlock()
+	if d.t.cut {
+		return
+	}
+	d.t.note(d.from, ByFIN, nil)
+	d.closed.Store(true)
+	d.dst.CloseWrite()
 }
 
 // fail passes a broken connection on: the other side gets a reset as well.

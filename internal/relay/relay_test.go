@@ -1,0 +1,304 @@
+package relay
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"sluice/internal/limit"
+)
+
+// roleEnv makes the test binary play both ends of tunnels in a process of their
+// own, so that what this process is charged for is the relay alone.
+const roleEnv = "RELAY_TEST_ROLE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(roleEnv) == "ends" {
+		os.Exit(playEnds())
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// pair returns two ends of one TCP connection on loopback.
+func pair(t testing.TB) (near, far *net.TCPConn) {
+	t.Helper()
+	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	far, err = net.DialTCP("tcp", nil, ln.Addr().(*net.TCPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, err = ln.AcceptTCP()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { near.Close(); far.Close() })
+	return near, far
+}
+
+// tunnel is a relay with its two ends in the test's hands.
+type tunnel struct {
+	Tunnel
+	client, origin *net.TCPConn
+	result         chan Result
+}
+
+func start(t testing.TB, o Options) *tunnel {
+	t.Helper()
+	tun := &tunnel{result: make(chan Result, 1)}
+	near, client := pair(t)
+	out, origin := pair(t)
+	tun.client, tun.origin = client, origin
+	tun.Start(near, out, o, func(r Result) { tun.result <- r })
+	return tun
+}
+
+func (tun *tunnel) ended(t testing.TB) Result {
+	t.Helper()
+	select {
+	case r := <-tun.result:
+		return r
+	case <-time.After(20 * time.Second):
+		t.Fatal("the tunnel did not end")
+		return Result{}
+	}
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{1}).Read(b)
+	return b
+}
+
+func TestAllBytesArriveBothWaysAndAreCounted(t *testing.T) {
+	for _, size := range []int{0, 1, bufferSize - 1, bufferSize, bufferSize + 1, 5 << 20} {
+		up, down := random(size), random(size/2)
+		tun := start(t, Options{Idle: time.Minute})
+		go func() { tun.client.Write(up); tun.client.CloseWrite() }()
+		go func() { tun.origin.Write(down); tun.origin.CloseWrite() }()
+		gotUp := make(chan []byte)
+		go func() { b, _ := io.ReadAll(tun.origin); gotUp <- b }()
+		gotDown, err := io.ReadAll(tun.client)
+		if err != nil || !bytes.Equal(gotDown, down) {
+			t.Errorf("%d bytes: client got %d of %d, %v", size, len(gotDown), len(down), err)
+		}
+		if b := <-gotUp; !bytes.Equal(b, up) {
+			t.Errorf("%d bytes: origin got %d", size, len(b))
+		}
+		r := tun.ended(t)
+		if r.Up != int64(len(up)) || r.Down != int64(len(down)) || r.How != ByFIN {
+			t.Errorf("%d bytes: result %+v", size, r)
+		}
+	}
+}
+
+func TestEarlyBytesComeFirst(t *testing.T) {
+	tun := start(t, Options{Early: []byte("early,")})
+	tun.client.Write([]byte("late"))
+	tun.client.CloseWrite()
+	got, _ := io.ReadAll(tun.origin)
+	if string(got) != "early,late" {
+		t.Errorf("origin got %q", got)
+	}
+	tun.origin.Close()
+	if r := tun.ended(t); r.Up != int64(len(got)) || r.First != Client {
+		t.Errorf("result %+v", r)
+	}
+}
+
+func TestHalfCloseLeavesTheOtherDirectionOpen(t *testing.T) {
+	for _, first := range []Side{Client, Origin} {
+		tun := start(t, Options{})
+		a, b := tun.client, tun.origin
+		if first == Origin {
+			a, b = b, a
+		}
+		a.CloseWrite()
+		if n, err := b.Read(make([]byte, 1)); err != io.EOF {
+			t.Fatalf("other side read %d, %v, want EOF", n, err)
+		}
+		b.Write([]byte("still here"))
+		b.CloseWrite()
+		if got, err := io.ReadAll(a); string(got) != "still here" || err != nil {
+			t.Errorf("half-closed side got %q, %v", got, err)
+		}
+		if r := tun.ended(t); r.First != first || r.How != ByFIN {
+			t.Errorf("first to close: %+v, want %v", r, first)
+		}
+	}
+}
+
+func TestResetIsPassedOnAsReset(t *testing.T) {
+	for _, first := range []Side{Client, Origin} {
+		for _, busy := range []bool{false, true} {
+			tun := start(t, Options{})
+			a, b := tun.client, tun.origin
+			if first == Origin {
+				a, b = b, a
+			}
+			wrote := make(chan error, 1)
+			if busy { // bytes in flight the other way
+				go func() { _, err := b.Write(make([]byte, 32<<20)); wrote <- err }()
+				io.ReadFull(a, make([]byte, 1<<20))
+			} else {
+				wrote <- nil
+			}
+			a.SetLinger(0)
+			a.Close()
+			_, err := io.Copy(io.Discard, b)
+			// The kernel tells of a reset once, to whichever call comes first.
+			// EPIPE would say that a FIN came before it.
+			if werr := <-wrote; !errors.Is(err, syscall.ECONNRESET) && !errors.Is(werr, syscall.ECONNRESET) {
+				t.Errorf("%v reset, busy %v: other side got %v and %v, want a reset", first, busy, err, werr)
+			}
+			if r := tun.ended(t); r.First != first || r.How != ByReset {
+				t.Errorf("%v reset, busy %v: result %+v", first, busy, r)
+			}
+		}
+	}
+}
+
+func TestKillResetsBothSides(t *testing.T) {
+	tun := start(t, Options{})
+	tun.Kill("drain")
+	tun.Kill("again")
+	for _, c := range []*net.TCPConn{tun.client, tun.origin} {
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("read after kill: %v", err)
+		}
+	}
+	if r := tun.ended(t); r.First != Caller || r.How != "drain" {
+		t.Errorf("result %+v", r)
+	}
+}
+
+func TestIdleTimeoutCountsBothDirectionsTogether(t *testing.T) {
+	const idle = 300 * time.Millisecond
+	tun := start(t, Options{Idle: idle})
+	begin := time.Now()
+	for range 4 { // only one direction is busy, and for longer than the timeout
+		time.Sleep(idle / 3)
+		tun.origin.Write([]byte("x"))
+		if _, err := io.ReadFull(tun.client, make([]byte, 1)); err != nil {
+			t.Fatalf("after %v: %v", time.Since(begin), err)
+		}
+	}
+	busy := time.Since(begin)
+	r := tun.ended(t)
+	if r.How != ByIdle || r.First != Caller || r.Down != 4 {
+		t.Errorf("result %+v", r)
+	}
+	if total := time.Since(begin); total < busy+idle*9/10 {
+		t.Errorf("ended %v after the last byte", total-busy)
+	}
+}
+
+func TestASlowReaderIsNotOverrun(t *testing.T) {
+	tun := start(t, Options{})
+	data := random(24 << 20)
+	go func() { tun.origin.Write(data); tun.origin.CloseWrite() }()
+	time.Sleep(50 * time.Millisecond) // let everything fill up
+	got, err := io.ReadAll(tun.client)
+	if err != nil || !bytes.Equal(got, data) {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+	tun.client.Close()
+	tun.ended(t)
+}
+
+var clientAddr = netip.MustParseAddr("127.0.0.1")
+
+// bucket returns a budget of perSecond with a small burst.
+func bucket(t testing.TB, perSecond, burst int64) *limit.Bucket {
+	t.Helper()
+	lease, reason, _ := limit.NewTable().Admit(clientAddr, limit.Limits{Upload: perSecond, Burst: burst})
+	if reason != limit.Admitted {
+		t.Fatal(reason)
+	}
+	return lease.Up
+}
+
+func TestABudgetHoldsBackWhatIsOverIt(t *testing.T) {
+	const rate, burst, size = 4 << 20, 64 << 10, 2 << 20
+	b := bucket(t, rate, burst)
+	tun := start(t, Options{Up: b})
+	begin := time.Now()
+	go func() { tun.client.Write(make([]byte, size)); tun.client.CloseWrite() }()
+	n, err := io.Copy(io.Discard, tun.origin)
+	took := time.Since(begin)
+	if n != size || err != nil {
+		t.Fatalf("origin got %d, %v", n, err)
+	}
+	// Only the lower bound is the limiter's doing; a busy machine adds to it.
+	if least := time.Duration(float64(size-burst) / rate * float64(time.Second)); took < least*95/100 {
+		t.Errorf("%d bytes took %v, less than %v", size, took, least)
+	}
+	tun.origin.Close()
+	tun.ended(t)
+}
+
+func TestKillEndsAWaitForTheBudget(t *testing.T) {
+	b := bucket(t, 1, 1460) // a segment at once, the rest takes hours
+	tun := start(t, Options{Up: b})
+	go tun.client.Write(make([]byte, 8000))
+	io.ReadFull(tun.origin, make([]byte, 1460))
+	tun.Kill("killed")
+	if r := tun.ended(t); r.How != "killed" || r.Up > 2*1460 {
+		t.Errorf("result %+v", r)
+	}
+}
+
+func TestCopyNStopsAfterNBytes(t *testing.T) {
+	for _, n := range []int64{0, 1, bufferSize, 3 << 20} {
+		in, sender := pair(t)
+		out, receiver := pair(t)
+		data := random(int(n) + 10)
+		go sender.Write(data)
+		got := make(chan []byte)
+		go func() { b, _ := io.ReadAll(receiver); got <- b }()
+		var count atomic.Int64
+		if err := CopyN(out, in, n, nil, &count); err != nil || count.Load() != n {
+			t.Errorf("CopyN(%d): counted %d, %v", n, count.Load(), err)
+		}
+		out.Close()
+		if b := <-got; !bytes.Equal(b, data[:n]) {
+			t.Errorf("CopyN(%d): %d bytes arrived", n, len(b))
+		}
+		rest := make([]byte, 10)
+		if _, err := io.ReadFull(in, rest); err != nil || !bytes.Equal(rest, data[n:]) {
+			t.Errorf("CopyN(%d) took more than it should: %v", n, err)
+		}
+	}
+}
+
+func TestCopyNTellsWhoFailed(t *testing.T) {
+	in, sender := pair(t)
+	out, _ := pair(t)
+	sender.Write([]byte("short"))
+	sender.Close()
+	var count atomic.Int64
+	if err := CopyN(out, in, 10, nil, &count); err != io.ErrUnexpectedEOF || count.Load() != 5 {
+		t.Errorf("early end: %v after %d", err, count.Load())
+	}
+	in, sender = pair(t)
+	out, receiver := pair(t)
+	receiver.SetLinger(0)
+	receiver.Close()
+	go sender.Write(make([]byte, 64<<20))
+	if err := CopyN(out, in, 64<<20, nil, &count); !IsWriteError(err) {
+		t.Errorf("receiver gone: %v is not a write error", err)
+	}
+}
