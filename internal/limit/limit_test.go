@@ -1,0 +1,206 @@
+package limit
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+var someone = netip.MustParseAddr("192.0.2.7")
+
+func admit(t *testing.T, table *Table, a netip.Addr, l Limits) Lease {
+	t.Helper()
+	lease, reason, _ := table.Admit(a, l)
+	if reason != Admitted {
+		t.Fatalf("%v refused: %v", a, reason)
+	}
+	return lease
+}
+
+func TestAClientHasItsTunnelsAndNoMore(t *testing.T) {
+	table := NewTable()
+	l := Limits{Tunnels: 2}
+	first := admit(t, table, someone, l)
+	second := admit(t, table, someone, l)
+	if _, reason, wait := table.Admit(someone, l); reason != TooMany || wait <= 0 {
+		t.Errorf("the third: %v, %v", reason, wait)
+	}
+	admit(t, table, netip.MustParseAddr("192.0.2.8"), l) // another client has its own
+	first.Release()
+	first.Release() // a second release gives nothing back
+	third := admit(t, table, someone, l)
+	if _, reason, _ := table.Admit(someone, l); reason != TooMany {
+		t.Errorf("after one release two were admitted")
+	}
+	second.Release()
+	third.Release()
+}
+
+func TestNewTunnelsHaveARate(t *testing.T) {
+	table := NewTable()
+	l := Limits{New: 5}
+	for range 5 { // one second's worth at once
+		admit(t, table, someone, l)
+	}
+	_, reason, wait := table.Admit(someone, l)
+	if reason != TooQuickly || wait <= 0 || wait > time.Second/5 {
+		t.Errorf("the sixth: %v, %v", reason, wait)
+	}
+	time.Sleep(wait)
+	admit(t, table, someone, l)
+}
+
+func TestAnIPv6ClientIsItsSlash64(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{
+		{"2001:db8::1", "2001:db8::ffff:1", true},
+		{"2001:db8::1", "2001:db8:0:1::1", false},
+		{"192.0.2.1", "::ffff:192.0.2.1", true},
+		{"192.0.2.1", "192.0.2.2", false},
+		{"fe80::1%eth0", "fe80::1", true},
+	} {
+		if same := Key(netip.MustParseAddr(c.a)) == Key(netip.MustParseAddr(c.b)); same != c.same {
+			t.Errorf("%s and %s are one client: %v", c.a, c.b, same)
+		}
+	}
+}
+
+func TestTunnelsOfOneClassShareOneBudget(t *testing.T) {
+	table := NewTable()
+	common := Limits{Download: 1000, Upload: 2000, Burst: 500}
+	own := common
+	own.Class = "docker-hosts"
+	a, b, c := admit(t, table, someone, common), admit(t, table, someone, common), admit(t, table, someone, own)
+	if a.Down == nil || a.Down != b.Down || a.Up != b.Up || a.Down == a.Up {
+		t.Error("two tunnels of one class have budgets of their own")
+	}
+	if c.Down == a.Down {
+		t.Error("a rule with rates of its own shares the common budget")
+	}
+	if d := admit(t, table, netip.MustParseAddr("192.0.2.8"), common); d.Down == a.Down {
+		t.Error("two clients share a budget")
+	}
+}
+
+func TestABudgetMakesWaitForWhatIsOverIt(t *testing.T) {
+	b := newBucket(1000, 500)
+	if wait := b.Take(500); wait != 0 {
+		t.Errorf("within the burst: %v", wait)
+	}
+	first, second := b.Take(500), b.Take(500)
+	// A bucket that is empty gains 500 bytes in half a second, less what passed
+	// since the calls before.
+	if first <= 400*time.Millisecond || first > 500*time.Millisecond {
+		t.Errorf("the first over it waits %v", first)
+	}
+	if second <= first || second > time.Second {
+		t.Errorf("the next waits %v after %v", second, first)
+	}
+	if b.Take(10_000) <= 0 {
+		t.Error("more than the burst at once must wait, not fail")
+	}
+}
+
+func TestNoRateIsNoBudget(t *testing.T) {
+	for _, l := range []Limits{{}, {Download: Unlimited, Upload: Unlimited}} {
+		lease := admit(t, NewTable(), someone, l)
+		if lease.Up != nil || lease.Down != nil {
+			t.Errorf("%+v gives budgets", l)
+		}
+	}
+	var none *Bucket
+	if none.Take(1<<40) != 0 || none.Chunk() < 1<<40 {
+		t.Error("the nil bucket is not unlimited")
+	}
+}
+
+func TestNewLimitsHoldForLiveTunnels(t *testing.T) {
+	table := NewTable()
+	lease := admit(t, table, someone, Limits{Download: 1 << 20})
+	before := lease.Down.Chunk()
+	admit(t, table, someone, Limits{Download: 64 << 20})
+	if lease.Down.Chunk() <= before || lease.Down.limiter.Limit() != 64<<20 {
+		t.Error("the live tunnel kept its old rate")
+	}
+	admit(t, table, someone, Limits{})
+	lease.Down.Take(1 << 20)
+	if wait := lease.Down.Take(1 << 20); wait > time.Millisecond {
+		t.Errorf("a lifted limit makes wait for %v", wait)
+	}
+}
+
+func TestClientsLongGoneAreForgotten(t *testing.T) {
+	table := NewTable()
+	for i := range 1000 {
+		a := netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)})
+		lease := admit(t, table, a, Limits{Download: 1000})
+		if i%10 != 0 { // one in ten stays
+			lease.Release()
+		}
+	}
+	if n := table.Len(); n != 1000 {
+		t.Fatalf("%d clients", n)
+	}
+	later := time.Now().Add(30 * time.Second)
+	sweepAll(table, later)
+	if n := table.Len(); n != 1000 {
+		t.Errorf("%d clients half a minute later: they were forgotten too early", n)
+	}
+	// An empty bucket of 1 MB at 1 kB/s is full again after 1000 s.
+	sweepAll(table, later.Add(10*time.Minute))
+	if n := table.Len(); n != 1000 {
+		t.Errorf("%d clients before their buckets are full", n)
+	}
+	sweepAll(table, later.Add(30*time.Minute))
+	if n := table.Len(); n != 100 {
+		t.Errorf("%d clients are remembered, 100 have tunnels", n)
+	}
+}
+
+func sweepAll(table *Table, now time.Time) {
+	for i := range table.shards {
+		s := &table.shards[i]
+		s.mu.Lock()
+		s.swept = time.Time{}
+		s.sweep(now)
+		s.mu.Unlock()
+	}
+}
+
+func TestAdmissionOfAKnownClientAllocatesNothing(t *testing.T) {
+	table := NewTable()
+	l := Limits{Tunnels: 1000, New: 1e9, Download: 1 << 30, Upload: 1 << 30}
+	defer func(l Lease) { l.Release() }(admit(t, table, someone, l))
+	if n := testing.AllocsPerRun(1000, func() {
+		lease, _, _ := table.Admit(someone, l)
+		lease.Release()
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkAdmit(b *testing.B) {
+	for _, clients := range []int{1, 10_000} {
+		b.Run(fmt.Sprint(clients, " clients"), func(b *testing.B) {
+			table := NewTable()
+			l := Limits{Tunnels: 1 << 30, New: 1e9, Download: 1 << 30, Upload: 1 << 30}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				n := i % clients
+				lease, _, _ := table.Admit(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), l)
+				lease.Release()
+			}
+		})
+	}
+}
+
+func BenchmarkTake(b *testing.B) {
+	bucket := newBucket(1<<50, 1<<30)
+	b.ReportAllocs()
+	for b.Loop() {
+		bucket.Take(64 << 10)
+	}
+}
