@@ -1,0 +1,149 @@
+// Package config turns a TOML file and command-line flags into one validated,
+// immutable value with all defaults applied. Whatever is wrong is reported all
+// at once, each with file, line, column and what to write instead; a
+// configuration with anything wrong in it is never half applied.
+//
+// Opening listeners, reading password prompts, watching the file and acting on
+// warnings are left to others. REFERENCE.md beside this file documents every
+// key and flag.
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"sluice/acl"
+)
+
+// DefaultPath is the file that is read, if it exists, when no other is named.
+const DefaultPath = "/etc/sluice/sluice.toml"
+
+// Config is a valid configuration. Nothing in it changes after Load; readers may
+// share it between goroutines.
+type Config struct {
+	Path      string // the file it came from; "" for none
+	Open      bool   // the file says that the whole Internet is meant to be let in
+	Listeners []Listener
+	Admin     string      // "host:port", "unix:/path", or "" for none
+	Rules     []Rule      // in order of decision; indexes are those of Policy
+	Policy    *acl.Policy // compiled from Rules
+	Users     []User
+	Limits    Limits
+	Server    Server
+	Timeouts  Timeouts
+	Egress    Egress
+	Log       Log
+	Warnings  []Warning // valid, but hardly meant; in the order of the file
+}
+
+// Listener is an address that clients connect to.
+type Listener struct {
+	Address  string // "host:port", ":port" for all addresses; port 0 lets the system choose
+	Protocol Protocol
+}
+
+// Protocol is what a listener speaks.
+type Protocol uint8
+
+const (
+	Auto   Protocol = iota // HTTP and SOCKS5, told apart by the first byte
+	HTTP                   // CONNECT and absolute-form requests
+	SOCKS5                 // RFC 1928
+)
+
+// String returns "auto", "http" or "socks5".
+func (p Protocol) String() string {
+	switch p {
+	case HTTP:
+		return "http"
+	case SOCKS5:
+		return "socks5"
+	}
+	return "auto"
+}
+
+// Rule is an access rule and the rates of the tunnels that it admits.
+type Rule struct {
+	acl.Rule
+	Download Rate // origin to client; Unset: that of Limits
+	Upload   Rate // client to origin; Unset: that of Limits
+}
+
+// User is somebody who may be named in rules.
+type User struct {
+	Name string
+	Hash []byte // bcrypt
+}
+
+// Limits hold for each client: a source address, or a /64 of IPv6.
+type Limits struct {
+	Download   Rate    // origin to client, all the client's tunnels together; never Unset
+	Upload     Rate    // client to origin, likewise
+	Burst      int64   // bytes that may pass at once after a pause
+	Tunnels    int     // at once
+	NewTunnels float64 // per second
+}
+
+// Server holds what concerns the process as a whole.
+type Server struct {
+	MaxTunnels int           // of all clients; 0: from RLIMIT_NOFILE
+	Drain      time.Duration // how long live tunnels get after SIGTERM
+}
+
+// Timeouts bound the phases of a tunnel.
+type Timeouts struct {
+	Handshake time.Duration // from accept to a complete request
+	Dial      time.Duration // look-up and all addresses together
+	Idle      time.Duration // without a byte in either direction
+}
+
+// Egress says how destinations are resolved and dialled.
+type Egress struct {
+	AllowPrivate []netip.Prefix   // non-public addresses that may be dialled
+	Resolver     []netip.AddrPort // nil: the system's
+	Prefer       Prefer
+}
+
+// Prefer is the address family that is dialled first.
+type Prefer uint8
+
+const (
+	PreferAuto Prefer = iota // as the resolver orders them
+	PreferIPv4
+	PreferIPv6
+)
+
+// String returns "auto", "ipv4" or "ipv6".
+func (p Prefer) String() string {
+	switch p {
+	case PreferIPv4:
+		return "ipv4"
+	case PreferIPv6:
+		return "ipv6"
+	}
+	return "auto"
+}
+
+// Log says what is logged, how and where.
+type Log struct {
+	Level  string // "debug", "info", "warn" or "error"
+	Format string // "json", "console" or "squid"
+	Access string // "stdout" or an absolute path
+}
+
+// Presets are the destination presets that a rule may name with "@".
+type Presets struct {
+	Lookup acl.PresetFunc // nil: there are none
+	Names  []string       // for the message about one that does not exist
+}
+
+// choice finds the value whose String is text; the texts were checked before.
+func choice[T fmt.Stringer](text string, values ...T) T {
+	for _, v := range values {
+		if v.String() == text {
+			return v
+		}
+	}
+	return values[0]
+}

@@ -1,0 +1,155 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"reflect"
+	"strings"
+)
+
+// Flags are the command line's part of the configuration, as it was given. The
+// zero value is a command line without flags.
+type Flags struct {
+	Config       string   // --config: the file; "" for DefaultPath, if it exists
+	Listen       []string // --listen: auto listeners instead of the file's
+	Allow        []string // --allow: clients of a rule before the file's
+	To           []string // --to: destinations of that rule
+	AllowPrivate []string // --allow-private: added to egress.allow_private
+	Rate         string   // --rate: both ways, of that rule, or of [limits] without it
+	Admin        *string  // --admin: "" turns it off; nil: not given
+	LogFormat    string   // --log-format
+}
+
+// maxFile is the longest file that is read, in bytes: some three million names.
+const maxFile = 64 << 20
+
+// Load reads the file that the flags name, or DefaultPath if that exists, and
+// lets the flags override it. The error is of type Errors.
+func Load(f Flags, p Presets) (*Config, error) { return load(f, p, DefaultPath) }
+
+func load(f Flags, p Presets, standard string) (*Config, error) {
+	path := f.Config
+	if path == "" {
+		path = standard
+	}
+	data, err := readFile(path)
+	switch {
+	case err == nil:
+		return Parse(path, data, f, p)
+	case f.Config == "" && errors.Is(err, fs.ErrNotExist):
+		return build("", "", false, f, p)
+	}
+	var perr *fs.PathError
+	e := &Error{File: path, Problem: "cannot be read: " + err.Error(), cause: err}
+	if errors.As(err, &perr) {
+		e.Problem = "cannot be read: " + perr.Err.Error()
+	}
+	return nil, Errors{e}
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("it is longer than %d MiB", maxFile>>20)
+	}
+	return data, err
+}
+
+// Parse is Load for a text in memory; name stands for it in messages.
+func Parse(name string, data []byte, f Flags, p Presets) (*Config, error) {
+	// Editors on Windows begin a file with a byte order mark.
+	return build(name, strings.TrimPrefix(string(data), "\ufeff"), true, f, p)
+}
+
+// builder makes a Config and collects on the way all that is wrong.
+type builder struct {
+	file    file
+	hasFile bool
+	flags   Flags
+	presets Presets
+	config  *Config
+	errs    findings
+	warns   findings
+	from    []where // where each of config.Rules is written
+	// endpoints are the addresses that are taken.
+	endpoints []endpoint
+}
+
+func build(name, text string, hasFile bool, f Flags, p Presets) (*Config, error) {
+	b := &builder{hasFile: hasFile, flags: f, presets: p, config: &Config{Path: name}}
+	var err *Error
+	if b.file, err = decode(text, &b.errs); err != nil {
+		err.File = name
+		return nil, Errors{err}
+	}
+	b.config.Open = b.file.Open
+	b.listeners()
+	b.admin()
+	b.users()
+	b.rules()
+	b.limits()
+	b.egress()
+	b.log()
+	if errs := b.errs.locate(name, text); errs != nil {
+		return nil, errs
+	}
+	b.warn()
+	for _, w := range b.warns.locate(name, text) {
+		b.config.Warnings = append(b.config.Warnings, Warning{w.File, w.Line, w.Column, w.Problem, w.Fix})
+	}
+	return b.config, nil
+}
+
+func (b *builder) limits() {
+	l, s, t := b.file.Limits, b.file.Server, b.file.Timeouts
+	b.config.Limits = Limits{l.Download, l.Upload, int64(l.Burst), l.Tunnels, float64(l.NewTunnels)}
+	b.config.Server = Server{s.MaxTunnels, s.Drain}
+	b.config.Timeouts = Timeouts{t.Handshake, t.Dial, t.Idle}
+	if len(b.flags.Allow) > 0 {
+		return // --rate is that of the rule
+	}
+	if rate := b.rateFlag(); rate != Unset {
+		b.config.Limits.Download, b.config.Limits.Upload = rate, rate
+	}
+}
+
+// rateFlag reads --rate; Unset when it is not given or wrong.
+func (b *builder) rateFlag() Rate {
+	var rate Rate
+	if b.flags.Rate == "" {
+		return Unset
+	}
+	if f := readQuantity(b.flags.Rate, &rate, tagOf[fileLimits]("Download"), ParseRate); f != nil {
+		b.errs.add(onFlag("--rate"), f)
+	}
+	return rate
+}
+
+func (b *builder) log() {
+	l := b.file.Log
+	b.config.Log = Log{l.Level, l.Format, l.Access}
+	if f := b.flags.LogFormat; f != "" {
+		b.config.Log.Format = f
+		if f := oneOf(f, "format", strings.Fields(tagOf[fileLog]("Format").Get("oneof"))); f != nil {
+			b.errs.add(onFlag("--log-format"), f)
+		}
+	}
+	at := inFile("log", "access")
+	if l.Access != "stdout" && !strings.HasPrefix(l.Access, "/") && !b.errs.has(at) {
+		b.errs.addf(at, `write "stdout", or an absolute path such as "/var/log/sluice/access.log"`, "%q is neither \"stdout\" nor an absolute path", l.Access)
+	}
+}
+
+// tagOf returns the tag of a field of one of the types in file.go.
+func tagOf[T any](field string) reflect.StructTag {
+	f, _ := reflect.TypeFor[T]().FieldByName(field)
+	return f.Tag
+}

@@ -1,0 +1,154 @@
+package config
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"sort"
+
+	"sluice/acl"
+)
+
+// A proxy that lets anybody in is found within hours and used by everybody. So
+// an allow rule without users may take in the whole Internet only if the file
+// says open = true. What counts as the whole Internet: a range shorter than /8
+// of IPv4 or /16 of IPv6, unless all of it is non-public; or ranges which
+// together, over all such rules, have as many public addresses as that.
+const (
+	widest4 = 8
+	widest6 = 16
+	// wide4 and wide6 are the sizes from which ranges are too wide, in addresses
+	// of IPv4 and in /64 networks of IPv6.
+	wide4 = 1 << (32 - widest4 + 1)
+	wide6 = 1 << (64 - widest6 + 1)
+)
+
+// checkOpen refuses, or with open = true warns of, rules that let everybody in.
+func (b *builder) checkOpen() {
+	var ranges []netip.Prefix
+	ends := make([]int, len(b.config.Rules)) // of each rule's part of ranges
+	for i, r := range b.config.Rules {
+		if r.Action == acl.Allow && len(r.Users) == 0 {
+			narrow, wide := sortOut(r.Clients)
+			if wide >= 0 {
+				b.foundOpen(b.part(i, "clients", wide), r.Name, "("+r.Clients[wide]+") ")
+			} else {
+				ranges = append(ranges, narrow...)
+			}
+		}
+		ends[i] = len(ranges)
+	}
+	if !wideTogether(ranges) {
+		return
+	}
+	i := sort.Search(len(ends), func(i int) bool { return wideTogether(ranges[:ends[i]]) })
+	all := ""
+	if i > 0 && ends[i-1] > 0 {
+		all = "and those before it together "
+	}
+	b.foundOpen(b.part(i, "clients"), b.config.Rules[i].Name, all)
+}
+
+// sortOut returns the ranges that are not too wide alone, and the index of the
+// first that is, or -1. What is no range at all is reported by compile.
+func sortOut(clients []string) (narrow []netip.Prefix, wide int) {
+	wide = -1
+	for i, s := range clients {
+		p, err := acl.ParsePrefix(s)
+		switch {
+		case err != nil:
+		case !tooWide(p):
+			narrow = append(narrow, p)
+		case wide < 0:
+			wide = i
+		}
+	}
+	return narrow, wide
+}
+
+func (b *builder) foundOpen(at where, rule, which string) {
+	if b.config.Open {
+		b.warns.addf(at, "", "the clients of rule %q %stake in the whole Internet: whoever finds this proxy can use it", rule, which)
+		return
+	}
+	fix := "name the clients that need it, add users to the rule, or write open = true at the top of the file"
+	if at.flag != "" {
+		fix = "name the clients that need it, or write open = true at the top of a file"
+	}
+	b.errs.addf(at, fix, "the clients of rule %q %stake in the whole Internet: whoever finds this proxy could use it", rule, which)
+}
+
+func tooWide(p netip.Prefix) bool {
+	widest := widest6
+	if p.Addr().Is4() {
+		widest = widest4
+	}
+	return p.Bits() < widest && publicSize(p) > 0
+}
+
+// wideTogether tells whether the union of the ranges has as many public
+// addresses as a range that is too wide alone.
+func wideTogether(ranges []netip.Prefix) bool {
+	sorted := slices.Clone(ranges)
+	// A range stands behind those that hold it.
+	slices.SortFunc(sorted, func(a, b netip.Prefix) int {
+		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+	})
+	var size4, size6 uint64
+	var last netip.Prefix
+	for _, p := range sorted {
+		if last.IsValid() && last.Overlaps(p) {
+			continue
+		}
+		last = p
+		if p.Addr().Is4() {
+			size4 += publicSize(p)
+		} else {
+			size6 += publicSize(p)
+		}
+	}
+	return size4 >= wide4 || size6 >= wide6
+}
+
+// publicSize counts the public part of a range: addresses of IPv4, /64 networks
+// of IPv6. It looks at blocks of /16, and takes one for public unless both its
+// ends are not, which is exact enough for the sizes that matter here.
+func publicSize(p netip.Prefix) uint64 {
+	const block = 16
+	unit := 64
+	if p.Addr().Is4() {
+		unit = 32
+	}
+	if p.Bits() >= block {
+		if !isPublic(p) || p.Bits() > unit {
+			return 0
+		}
+		return 1 << (unit - p.Bits())
+	}
+	var size uint64
+	first := p.Addr().AsSlice()
+	for i := range 1 << (block - p.Bits()) {
+		b := slices.Clone(first)
+		b[0] += byte(i >> 8)
+		b[1] += byte(i)
+		a, _ := netip.AddrFromSlice(b)
+		size += publicSize(netip.PrefixFrom(a, block))
+	}
+	return size
+}
+
+// isPublic tells whether either end of a range is globally reachable.
+func isPublic(p netip.Prefix) bool {
+	_, first := acl.NotPublic(p.Addr())
+	_, last := acl.NotPublic(lastOf(p))
+	return !first || !last
+}
+
+func lastOf(p netip.Prefix) netip.Addr {
+	b := p.Addr().AsSlice()
+	for i := p.Bits(); i < 8*len(b); i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
