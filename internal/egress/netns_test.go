@@ -1,0 +1,99 @@
+//go:build linux
+
+package egress
+
+import (
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// inNewNamespace runs f on a thread that has a network namespace of its own,
+// set up by shell commands. Literal addresses are dialled by the calling
+// goroutine, so they are dialled there.
+func inNewNamespace(t *testing.T, commands string, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	var skipped string
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			skipped = "a network namespace needs root: " + err.Error()
+			return
+		}
+		if out, err := exec.Command("sh", "-ec", commands).CombinedOutput(); err != nil {
+			skipped = "ip(8) cannot set the namespace up: " + string(out)
+			return
+		}
+		f()
+	}()
+	<-done
+	switch {
+	case skipped != "" && os.Getenv("CI") == "true":
+		t.Fatal(skipped)
+	case skipped != "":
+		t.Skip(skipped)
+	}
+}
+
+func TestWaysOfHavingNoRoute(t *testing.T) {
+	everything := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+	inNewNamespace(t, `
+		ip link set lo up
+		ip route add blackhole 192.0.2.1
+		ip route add prohibit 192.0.2.2
+		ip route add unreachable 192.0.2.3
+		ip -6 route add blackhole 2001:db8::1
+		ip -6 route add prohibit 2001:db8::2
+		ip -6 route add unreachable 2001:db8::3`, func() {
+		d := Dialer{AllowPrivate: everything}
+		for _, h := range []string{
+			"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "255.255.255.255", "224.0.0.1",
+			"2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::4",
+		} {
+			r, e := d.Dial(t.Context(), Target{Host: host(t, h), Port: 443})
+			failed(t, r, e, Unroutable)
+			if !strings.HasPrefix(e.Sentence, "no route to "+host(t, h).Join(443)) {
+				t.Errorf("%s: says %q", h, e.Sentence)
+			}
+		}
+	})
+	// So it is in most containers: no IPv6 at all, which the kernel tells with
+	// the error that means for IPv4 that there are no ports left.
+	inNewNamespace(t, `
+		ip link set lo up
+		ip route add default dev lo
+		echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6
+		ip -6 route show`, func() {
+		d := Dialer{AllowPrivate: everything}
+		r, e := d.Dial(t.Context(), Target{Host: host(t, "2001:db8::1"), Port: 443})
+		failed(t, r, e, Unroutable)
+		r, e = d.Dial(t.Context(), Target{Host: host(t, "::1"), Port: 443})
+		failed(t, r, e, Unroutable)
+	})
+}
+
+// Ports are taken for each destination apart, which they are not when a socket
+// is bound before it is connected.
+func TestPortsAreSharedBetweenDestinations(t *testing.T) {
+	inNewNamespace(t, `
+		ip link set lo up
+		echo 50000 50001 >/proc/sys/net/ipv4/ip_local_port_range`, func() {
+		d := Dialer{AllowPrivate: loopbackOnly}
+		for _, addr := range []string{"127.0.0.1", "127.0.0.2", "::1"} {
+			at, _ := listen(t, addr, 443)
+			for range 2 {
+				r, e := d.Dial(t.Context(), Target{Host: host(t, addr), Port: at.Port()})
+				connected(t, r, e)
+			}
+			r, e := d.Dial(t.Context(), Target{Host: host(t, addr), Port: at.Port()})
+			failed(t, r, e, ServerFull)
+		}
+	})
+}

@@ -1,0 +1,209 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// family is an index: 0 for IPv4, 1 for IPv6.
+type family uint8
+
+const (
+	v4 family = iota
+	v6
+)
+
+func (f family) other() family { return f ^ 1 }
+
+// network is the family's name for net.Resolver.
+func (f family) network() string {
+	if f == v6 {
+		return "ip6"
+	}
+	return "ip4"
+}
+
+func familyOf(a netip.Addr) family {
+	if a.Is4() {
+		return v4
+	}
+	return v6
+}
+
+// found is what became of the look-up of one family.
+type found struct {
+	family family
+	addrs  []netip.Addr
+	err    error
+}
+
+// lookup asks for one family of a name. The two families are asked for apart
+// from each other because net.Resolver, asked for both, waits for both: a name
+// server that drops AAAA queries would hold up every dial for 10 s.
+func (d *Dialer) lookup(ctx context.Context, f family, name string) found {
+	if strings.IndexByte(name, '.') < 0 {
+		if a, ok := inHostsFile(ctx, f, name); ok {
+			return a
+		}
+	}
+	name += "." // absolute
+	switch len(d.Resolver) {
+	case 0:
+		return ask(ctx, resolverAt(netip.AddrPort{}), f, name)
+	case 1:
+		return ask(ctx, resolverAt(d.Resolver[0]), f, name)
+	}
+	return askInTurn(ctx, d.Resolver, f, name)
+}
+
+func ask(ctx context.Context, r *net.Resolver, f family, name string) found {
+	addrs, err := r.LookupNetIP(ctx, f.network(), name)
+	return found{f, addrs, err}
+}
+
+// inHostsFile looks a name without dots up in /etc/hosts alone. net.Resolver
+// does find dotted names there when they end in a dot, but no others.
+func inHostsFile(ctx context.Context, f family, name string) (found, bool) {
+	r := &net.Resolver{
+		PreferGo: true,
+		Dial:     func(context.Context, string, string) (net.Conn, error) { return nil, errNoServer },
+	}
+	a := ask(ctx, r, f, name)
+	var none *net.AddrError // it is there, with the other family only
+	return a, a.err == nil || errors.As(a.err, &none)
+}
+
+var errNoServer = errors.New("no name server is asked")
+
+// resolverAt returns a resolver that asks one name server, or those of the
+// system if it is the zero AddrPort. Truncated answers it asks for again over
+// TCP.
+func resolverAt(server netip.AddrPort) *net.Resolver {
+	return &net.Resolver{
+		PreferGo: server.IsValid(),
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if server.IsValid() {
+				address = server.String()
+			}
+			var nd net.Dialer
+			c, err := nd.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return newQuery(ctx, c), nil
+		},
+	}
+}
+
+// query is a connection to a name server that ends with its context. The
+// resolver itself looks at the context between queries only: for a client that
+// is gone it would keep socket and goroutine until the query's own timeout, 5 s.
+type query struct {
+	net.Conn
+	stop func() bool
+}
+
+// packetQuery is a query over UDP. The resolver tells UDP from TCP by the
+// methods of net.PacketConn.
+type packetQuery struct {
+	*net.UDPConn
+	stop func() bool
+}
+
+func newQuery(ctx context.Context, c net.Conn) net.Conn {
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	if udp, ok := c.(*net.UDPConn); ok {
+		return &packetQuery{udp, stop}
+	}
+	return &query{c, stop}
+}
+
+// Close closes the connection.
+func (q *query) Close() error {
+	q.stop()
+	return q.Conn.Close()
+}
+
+// Close closes the socket.
+func (q *packetQuery) Close() error {
+	q.stop()
+	return q.UDPConn.Close()
+}
+
+// serverDelay is how long a silent name server is waited for before the next is
+// asked as well.
+const serverDelay = time.Second
+
+// askInTurn asks one name server after the other until one knows whether the
+// name exists. A server that was slow may still answer.
+func askInTurn(ctx context.Context, servers []netip.AddrPort, f family, name string) found {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan found, len(servers))
+	next := time.NewTimer(0)
+	defer next.Stop()
+	asked, running := 0, 0
+	for {
+		select {
+		case <-next.C:
+			server := servers[asked]
+			go func() { answers <- ask(ctx, resolverAt(server), f, name) }()
+			asked++
+			running++
+			if asked < len(servers) {
+				next.Reset(serverDelay)
+			}
+		case a := <-answers:
+			running--
+			known := a.err == nil || lookupCause(a.err) == noName
+			if known || ctx.Err() != nil || running == 0 && asked == len(servers) {
+				return a
+			}
+			if asked < len(servers) {
+				next.Reset(0)
+			}
+		}
+	}
+}
+
+// prefers6 tells whether RFC 6724, section 6, puts this IPv6 address before any
+// IPv4 address: it can be reached, it is loopback or global unicast outside of
+// the ranges that rank below IPv4 (rule 6), and its source address is of the
+// same sort (rules 2 and 5). So a host with nothing but a unique local address
+// begins with IPv4.
+func prefers6(a netip.Addr) bool {
+	if sort6(a) == lesser {
+		return false
+	}
+	src, err := source(a)
+	return err == nil && sort6(src) == sort6(a)
+}
+
+const (
+	loopback = iota
+	global
+	lesser // link-local, unique local, 6to4, Teredo
+)
+
+var lesserRanges = [...]netip.Prefix{
+	netip.MustParsePrefix("fc00::/7"),
+	netip.MustParsePrefix("fe80::/10"),
+	netip.MustParsePrefix("2002::/16"),
+	netip.MustParsePrefix("2001::/32"),
+}
+
+func sort6(a netip.Addr) int {
+	if a.IsLoopback() {
+		return loopback
+	}
+	for _, p := range lesserRanges {
+		if p.Contains(a.WithZone("")) {
+			return lesser
+		}
+	}
+	return global
+}
