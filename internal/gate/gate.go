@@ -1,0 +1,89 @@
+// Package gate takes a request from either protocol through the same steps:
+// decide, limit, dial, relay, record. The protocols translate between their wire
+// and a Transaction, and do none of these by themselves, so that a rule can never
+// hold for one protocol and not for another.
+package gate
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"sluice/acl"
+	"sluice/internal/egress"
+	"sluice/internal/limit"
+	"sluice/internal/track"
+)
+
+// Policy is all that decides about a request. It is immutable; a reload swaps in
+// another.
+type Policy struct {
+	ACL        *acl.Policy
+	Limits     []limit.Limits // of each rule of ACL, by index
+	Users      *Users         // nil: there are none
+	Dialer     *egress.Dialer
+	Handshake  time.Duration // from accept, or from the request before, to a complete request
+	Idle       time.Duration // of tunnels and between the bytes of an HTTP exchange
+	MaxTunnels int           // all clients together; 0: no bound
+}
+
+// Gate admits requests under the policy in force. It is safe for concurrent use.
+type Gate struct {
+	policy   atomic.Pointer[Policy]
+	clients  *limit.Table
+	live     *track.Table
+	record   func(*track.Record)
+	tunnels  atomic.Int64
+	draining atomic.Bool
+
+	// Opened, if not nil, gets a record when a destination is connected. Set it
+	// before the first request.
+	Opened func(*track.Record)
+}
+
+// New returns a gate under policy p. Each transaction's one record goes to
+// record, which is called from many goroutines and must not keep its argument.
+func New(p *Policy, record func(*track.Record)) *Gate {
+	g := &Gate{clients: limit.NewTable(), live: track.NewTable(), record: record}
+	g.policy.Store(p)
+	return g
+}
+
+// Swap puts another policy in force for requests to come.
+func (g *Gate) Swap(p *Policy) { g.policy.Store(p) }
+
+// Policy returns the policy in force.
+func (g *Gate) Policy() *Policy { return g.policy.Load() }
+
+// Live returns the table of what is under way.
+func (g *Gate) Live() *track.Table { return g.live }
+
+// Drain makes the gate refuse new tunnels and requests from now on. What is
+// under way goes on.
+func (g *Gate) Drain() { g.draining.Store(true) }
+
+// Draining tells whether Drain was called.
+func (g *Gate) Draining() bool { return g.draining.Load() }
+
+// WantsUser tells whether some rule for this client asks for a user, so that
+// SOCKS5 offers the method.
+func (g *Gate) WantsUser(client netip.Addr) bool { return g.Policy().ACL.WantsUser(client) }
+
+// Source is where a request comes from.
+type Source struct {
+	Listener string         // as configured
+	Client   netip.AddrPort // source address
+}
+
+// Begin starts a transaction. It ends, with one record, by Fail, Finish, or the
+// end of Relay; one of these must follow.
+func (g *Gate) Begin(s Source, proto track.Protocol) *Transaction {
+	t := &Transaction{gate: g, policy: g.Policy()}
+	t.rec = track.Record{
+		ID: g.live.NewID(), Start: time.Now(),
+		Listener: s.Listener, Protocol: proto,
+		Client: netip.AddrPortFrom(s.Client.Addr().Unmap(), s.Client.Port()),
+	}
+	g.live.Add(t.rec.ID, t)
+	return t
+}

@@ -1,0 +1,350 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/acl"
+	"sluice/internal/egress"
+	"sluice/internal/limit"
+	"sluice/internal/relay"
+	"sluice/internal/track"
+)
+
+// Transaction is one CONNECT, one SOCKS5 command or one HTTP request, from its
+// head to its record. Its methods are called by one goroutine, in the order
+// Login, To, Dial or Reuse, and one of Relay, Finish and Fail; Kill and Snapshot
+// may be called by any.
+type Transaction struct {
+	gate     *Gate
+	policy   *Policy
+	req      acl.Request
+	decision acl.Decision
+	origin   *Origin
+	tunnel   relay.Tunnel
+	up, down atomic.Int64 // bytes of an HTTP exchange
+
+	mu     sync.Mutex
+	rec    track.Record
+	onKill func()
+	killed string
+	done   bool
+}
+
+// ID returns the identifier that answers and records carry.
+func (t *Transaction) ID() track.ID { return t.rec.ID }
+
+// Counters returns what an HTTP exchange adds its relayed bytes to: client to
+// origin, and back.
+func (t *Transaction) Counters() (up, down *atomic.Int64) { return &t.up, &t.down }
+
+// Request describes an HTTP request for the record: the path without query.
+func (t *Transaction) Request(method, path string) {
+	t.mu.Lock()
+	t.rec.Method, t.rec.Path = method, path
+	t.mu.Unlock()
+}
+
+// Login checks credentials and makes the user known to the rules.
+func (t *Transaction) Login(user, password string) *egress.Error {
+	if !t.policy.Users.Check(user, password) {
+		return &egress.Error{Kind: egress.AuthRequired, Sentence: "the user or the password is wrong"}
+	}
+	t.SetUser(user)
+	return nil
+}
+
+// SetUser names a user that was checked on this connection before.
+func (t *Transaction) SetUser(user string) {
+	t.mu.Lock()
+	t.rec.User = user
+	t.mu.Unlock()
+}
+
+// To names the destination as the client wrote it: a name or an address, IPv6
+// with or without brackets, and a port in digits.
+func (t *Transaction) To(host, port string) *egress.Error {
+	h, err := acl.ParseHost(host)
+	if err != nil {
+		return Malformed(err.Error())
+	}
+	p, err := acl.ParsePort(port)
+	if err != nil {
+		return Malformed(err.Error())
+	}
+	t.ToHost(h, p)
+	return nil
+}
+
+// ToHost names the destination.
+func (t *Transaction) ToHost(h acl.Host, port uint16) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rec.Host, t.rec.Port = h.String(), port
+	t.req = acl.Request{Client: t.rec.Client.Addr(), User: t.rec.User, Host: h, Port: port}
+}
+
+// Malformed is the error of a request that cannot be read. The sentence must not
+// repeat what the client sent.
+func Malformed(sentence string) *egress.Error {
+	return &egress.Error{Kind: egress.Malformed, Sentence: sentence}
+}
+
+// decide asks the rules, and refuses what they deny.
+func (t *Transaction) decide() *egress.Error {
+	d := t.policy.ACL.Decide(t.req)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.decision = d
+	t.rec.Decision = d.Action.String()
+	if d.Rule >= 0 {
+		t.rec.Rule = t.policy.ACL.Rule(d.Rule).Name
+	}
+	if d.Action == acl.Allow {
+		return nil
+	}
+	if d.NeedsUser {
+		return &egress.Error{Kind: egress.AuthRequired, Sentence: fmt.Sprintf("%s needs a user and a password to reach %s", t.req.Client, t.req.Host.Join(t.req.Port))}
+	}
+	return &egress.Error{Kind: egress.RuleDenied, Sentence: t.policy.ACL.Sentence(t.req, d)}
+}
+
+// Dial decides, takes the client's place and connects to the destination. The
+// Origin must be closed, unless Relay takes it over. ctx ends the dial early.
+func (t *Transaction) Dial(ctx context.Context) (*Origin, *egress.Error) {
+	if t.gate.Draining() {
+		return nil, &egress.Error{Kind: egress.ServerFull, Sentence: "this proxy is shutting down", RetryAfter: 5 * time.Second}
+	}
+	if e := t.decide(); e != nil {
+		return nil, e
+	}
+	o := &Origin{gate: t.gate, host: t.req.Host, port: t.req.Port, user: t.req.User, rule: t.decision.Rule, policy: t.policy}
+	if e := o.admit(t.req.Client); e != nil {
+		return nil, e
+	}
+	res, e := t.policy.Dialer.Dial(ctx, t.target())
+	t.mu.Lock()
+	t.rec.Tries, t.rec.DNS, t.rec.Dial, t.rec.Address = res.Tries, res.DNS, res.Dial, res.Addr
+	t.mu.Unlock()
+	if e != nil {
+		o.release()
+		return nil, e
+	}
+	o.Conn, o.address = res.Conn, res.Addr
+	t.opened()
+	return o, nil
+}
+
+func (t *Transaction) opened() {
+	if t.gate.Opened != nil {
+		r := t.Snapshot()
+		t.gate.Opened(&r)
+	}
+}
+
+func (t *Transaction) target() egress.Target {
+	target := egress.Target{Host: t.req.Host, Port: t.req.Port}
+	if t.policy.ACL.DeniesAddrs() && !t.req.Host.IsAddr() {
+		target.Deny = func(a netip.Addr) string {
+			i := t.policy.ACL.DenyAddr(t.req, t.decision, a)
+			if i < 0 {
+				return ""
+			}
+			return fmt.Sprintf("rule %s denies an address of %s to %s", t.policy.ACL.Rule(i).Name, t.req.Host, t.req.Client)
+		}
+	}
+	return target
+}
+
+// Reuse decides about a further HTTP request to the destination of an origin
+// connection that this client holds. It says false when the connection does not
+// fit any more (another rule or policy decides now), and Dial is to be called.
+func (t *Transaction) Reuse(o *Origin) (bool, *egress.Error) {
+	if t.gate.Draining() || o.policy != t.policy || o.host != t.req.Host || o.port != t.req.Port || o.user != t.req.User {
+		return false, nil
+	}
+	if e := t.decide(); e != nil {
+		return false, e
+	}
+	if o.rule != t.decision.Rule {
+		return false, nil
+	}
+	t.mu.Lock()
+	t.rec.Address = o.address
+	t.mu.Unlock()
+	t.opened()
+	return true, nil
+}
+
+// OnKill names what ends the exchange of bytes when the transaction is killed:
+// closing its connections. It is called at once if that happened already. nil
+// takes it back.
+func (t *Transaction) OnKill(f func()) {
+	t.mu.Lock()
+	t.onKill = f
+	killed := t.killed != ""
+	t.mu.Unlock()
+	if killed && f != nil {
+		f()
+	}
+}
+
+// Kill ends the transaction soon: both sides see a reset.
+func (t *Transaction) Kill(how string) {
+	t.mu.Lock()
+	if t.killed == "" {
+		t.killed = how
+	}
+	f := t.onKill
+	t.mu.Unlock()
+	if f != nil {
+		f()
+	}
+}
+
+// Snapshot returns the record as it stands.
+func (t *Transaction) Snapshot() track.Record {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.rec
+	r.Total = time.Since(r.Start)
+	up, down := t.tunnel.Bytes()
+	r.Up, r.Down = up+t.up.Load(), down+t.down.Load()
+	return r
+}
+
+// Relay takes over both connections and returns at once; early is what the client
+// sent behind its request. The record is written when the tunnel ends.
+func (t *Transaction) Relay(client *net.TCPConn, o *Origin, early []byte) {
+	t.origin = o
+	t.tunnel.Start(client, o.Conn, relay.Options{
+		Up: o.lease.Up, Down: o.lease.Down, Idle: t.policy.Idle, Early: early,
+	}, t.relayed)
+	t.OnKill(func() { t.tunnel.Kill(t.howKilled()) })
+}
+
+func (t *Transaction) howKilled() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.killed
+}
+
+func (t *Transaction) relayed(r relay.Result) {
+	t.origin.release()
+	t.Finish(Finish{ClosedBy: sides[r.First], How: r.How, Err: r.Err, Status: t.connectStatus()})
+}
+
+func (t *Transaction) connectStatus() int {
+	if t.rec.Protocol == track.Connect {
+		return egress.None.Status()
+	}
+	return 0
+}
+
+var sides = [...]track.Side{relay.Nobody: track.Nobody, relay.Client: track.Client, relay.Origin: track.Origin, relay.Caller: track.Sluice}
+
+// Finish says how an exchange ended that had begun.
+type Finish struct {
+	Status   int // HTTP status sent; 0 for none
+	ClosedBy track.Side
+	How      string
+	Outcome  egress.Kind // None: "ok"
+	Err      error       // for the record only
+}
+
+// Finish ends the transaction with its record.
+func (t *Transaction) Finish(f Finish) {
+	reason := ""
+	if f.Err != nil {
+		reason = f.Err.Error()
+	}
+	t.finish(f, reason)
+}
+
+// Fail ends the transaction with the record of a refusal or failure. status is
+// what the client was sent: the error's own, or 0 when it got no HTTP answer.
+func (t *Transaction) Fail(e *egress.Error, status int) {
+	if e.Kind == egress.RuleDenied || e.Kind == egress.NotPublic || e.Kind == egress.Loop {
+		t.mu.Lock()
+		t.rec.Decision = acl.Deny.String()
+		t.mu.Unlock()
+	}
+	t.finish(Finish{Status: status, Outcome: e.Kind}, e.Error())
+}
+
+func (t *Transaction) finish(f Finish, reason string) {
+	t.mu.Lock()
+	if t.done {
+		t.mu.Unlock()
+		return
+	}
+	t.done, t.onKill = true, nil
+	killed := t.killed
+	t.mu.Unlock()
+	r := t.Snapshot()
+	r.Status, r.ClosedBy, r.How, r.Outcome, r.Reason = f.Status, f.ClosedBy, f.How, f.Outcome.String(), reason
+	if killed != "" {
+		r.ClosedBy, r.How = track.Sluice, killed
+	}
+	t.gate.live.Remove(r.ID)
+	t.gate.record(&r)
+}
+
+// Origin is a connection to a destination together with the client's place that
+// it takes.
+type Origin struct {
+	Conn    *net.TCPConn
+	gate    *Gate
+	lease   limit.Lease
+	address netip.AddrPort
+	policy  *Policy
+	host    acl.Host
+	port    uint16
+	user    string
+	rule    int
+}
+
+// Budgets returns what bytes are charged to: client to origin, and back.
+func (o *Origin) Budgets() (up, down *limit.Bucket) { return o.lease.Up, o.lease.Down }
+
+// Close closes the connection and gives the client's place back.
+func (o *Origin) Close() {
+	o.Conn.Close()
+	o.release()
+}
+
+func (o *Origin) admit(client netip.Addr) *egress.Error {
+	p := o.policy
+	if n := o.gate.tunnels.Add(1); p.MaxTunnels > 0 && n > int64(p.MaxTunnels) {
+		o.gate.tunnels.Add(-1)
+		return &egress.Error{Kind: egress.ServerFull, Sentence: "this proxy has no tunnel left", RetryAfter: 5 * time.Second}
+	}
+	var l limit.Limits
+	if o.rule < len(p.Limits) {
+		l = p.Limits[o.rule]
+	}
+	lease, reason, wait := o.gate.clients.Admit(client, l)
+	if reason == limit.Admitted {
+		o.lease = lease
+		return nil
+	}
+	o.gate.tunnels.Add(-1)
+	e := &egress.Error{Kind: egress.ClientLimit, RetryAfter: wait}
+	if reason == limit.TooMany {
+		e.Sentence = fmt.Sprintf("%s has %d tunnels open, which is its limit", client, l.Tunnels)
+	} else {
+		e.Sentence = fmt.Sprintf("%s opens more than %g tunnels a second, which is its limit", client, l.New)
+	}
+	return e
+}
+
+// release gives the place back, once.
+func (o *Origin) release() {
+	o.lease.Release()
+	o.gate.tunnels.Add(-1)
+}
