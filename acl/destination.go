@@ -18,11 +18,15 @@ type destinations struct {
 
 // add takes in one pattern, presets expanded before.
 func (d *destinations) add(pattern string) error {
-	if p, err := parsePrefix(pattern); err == nil {
-		d.addrs.insert(p)
-		return nil
-	} else if errors.Is(err, errHostBits) || strings.ContainsRune(pattern, '/') {
-		return err
+	if looksLikeAddr(pattern) {
+		p, err := parsePrefix(pattern)
+		if err == nil {
+			d.addrs.insert(p)
+			return nil
+		}
+		if errors.Is(err, errHostBits) || strings.ContainsRune(pattern, '/') {
+			return err
+		}
 	}
 	rest, sub := strings.CutPrefix(pattern, "*.")
 	self := !sub
@@ -51,6 +55,13 @@ func (d *destinations) add(pattern string) error {
 		put(&d.under, h.name)
 	}
 	return nil
+}
+
+// looksLikeAddr spares names, of which there may be a million, the attempt to
+// read them as an address or CIDR.
+func looksLikeAddr(s string) bool {
+	last := s[max(0, len(s)-1):]
+	return strings.ContainsAny(s, ":/") || "0" <= last && last <= "9"
 }
 
 func put(set *map[string]struct{}, name string) {
