@@ -77,6 +77,16 @@ func (m *mover) write(p []byte) error {
 	return nil
 }
 
+// Write sends bytes that are in memory to dst, within the budget b (nil:
+// unlimited), adding to count what was sent. Its errors are those of dst, as
+// IsWriteError tells.
+func Write(dst *net.TCPConn, p []byte, b *limit.Bucket, count *atomic.Int64) error {
+	m := mover{dst: dst, bucket: b}
+	err := m.write(p)
+	count.Add(m.count.Load())
+	return err
+}
+
 // CopyN moves exactly n bytes from src to dst as a tunnel would, spliced where
 // the system can, within the budget b (nil: unlimited), adding what moves to
 // count. Deadlines of the connections hold; ErrUnexpectedEOF says that src ended
@@ -114,7 +124,7 @@ func CopyAll(dst, src *net.TCPConn, b *limit.Bucket, count *atomic.Int64) error 
 	}
 }
 
-// IsWriteError tells whether an error of CopyN or CopyAll came from dst.
+// IsWriteError tells whether an error of Write, CopyN or CopyAll came from dst.
 func IsWriteError(err error) bool {
 	_, ok := err.(*writeError)
 	return ok
