@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -236,12 +237,16 @@ func (t *Transaction) howKilled() string {
 
 func (t *Transaction) relayed(r relay.Result) {
 	t.origin.release()
-	t.Finish(Finish{ClosedBy: sides[r.First], How: r.How, Err: r.Err, Status: t.connectStatus()})
+	t.Finish(Finish{ClosedBy: sides[r.First], How: r.How, Err: r.Err, Status: t.tunnelStatus()})
 }
 
-func (t *Transaction) connectStatus() int {
-	if t.rec.Protocol == track.Connect {
-		return egress.None.Status()
+// tunnelStatus is the HTTP status that a client was sent before its tunnel.
+func (t *Transaction) tunnelStatus() int {
+	switch t.rec.Protocol {
+	case track.Connect:
+		return http.StatusOK
+	case track.HTTP:
+		return http.StatusSwitchingProtocols
 	}
 	return 0
 }
