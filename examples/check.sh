@@ -46,10 +46,10 @@ ask() {
 }
 
 # refused: prints the proxy's sentence if the answer is the proxy's own. It
-# stands in the status line and comes with a Proxy-Status (RFC 9209) that names
-# an error.
+# stands in the status line, and a Proxy-Status (RFC 9209) of Sluice's names an
+# error.
 refused() {
-	grep -qi '^proxy-status:.*error=' "$tmp/head" || return 1
+	grep -qi '^proxy-status: *sluice;.*error=' "$tmp/head" || return 1
 	echo "refused by the proxy: $(sed -n '1s/^HTTP[^ ]* //p' "$tmp/head" | tr -d '\r')"
 }
 
