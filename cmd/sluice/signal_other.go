@@ -1,0 +1,8 @@
+//go:build !unix
+
+package main
+
+import "syscall"
+
+// reopenSignal is SIGHUP where there is no SIGUSR1.
+const reopenSignal = syscall.SIGHUP

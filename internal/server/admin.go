@@ -1,0 +1,59 @@
+package server
+
+import (
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// admin answers health checks. It never shares an address with a proxy listener.
+type admin struct {
+	listener net.Listener
+	server   *http.Server
+	wg       sync.WaitGroup
+}
+
+// openAdmin listens on "host:port" or "unix:/path".
+func openAdmin(address string, s *Server) (*admin, error) {
+	network := "tcp"
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		network, address = "unix", path
+	}
+	ln, err := net.Listen(network, address)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Write([]byte("ok\n"))
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if s.gate.Draining() {
+			http.Error(w, "draining", http.StatusServiceUnavailable)
+			return
+		}
+		w.Write([]byte("ok\n"))
+	})
+	return &admin{listener: ln, server: &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		WriteTimeout:      10 * time.Second,
+		IdleTimeout:       time.Minute,
+	}}, nil
+}
+
+func (a *admin) start() {
+	a.wg.Add(1)
+	go func() {
+		defer a.wg.Done()
+		a.server.Serve(a.listener)
+	}()
+}
+
+func (a *admin) close() {
+	a.server.Close()
+	a.listener.Close() // when it was never served
+	a.wg.Wait()
+}

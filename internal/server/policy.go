@@ -1,0 +1,95 @@
+package server
+
+import (
+	"net/netip"
+
+	"sluice/internal/config"
+	"sluice/internal/egress"
+	"sluice/internal/gate"
+	"sluice/internal/limit"
+)
+
+// policy builds what the gate decides by.
+func (s *Server) policy(p process) *gate.Policy {
+	cfg := s.cfg
+	return &gate.Policy{
+		ACL:        cfg.Policy,
+		Limits:     limitsOf(cfg),
+		Users:      gate.NewUsers(hashes(cfg.Users)),
+		Handshake:  cfg.Timeouts.Handshake,
+		Idle:       cfg.Timeouts.Idle,
+		MaxTunnels: maxTunnels(cfg, p),
+		Dialer: &egress.Dialer{
+			AllowPrivate: cfg.Egress.AllowPrivate,
+			Resolver:     cfg.Egress.Resolver,
+			Prefer:       egress.Prefer(cfg.Egress.Prefer),
+			Timeout:      cfg.Timeouts.Dial,
+			Own:          egress.OwnAddrs(s.ownAddrs()),
+		},
+	}
+}
+
+// limitsOf resolves the limits of each rule. Rules without rates of their own
+// share one budget per client.
+func limitsOf(cfg *config.Config) []limit.Limits {
+	list := make([]limit.Limits, len(cfg.Rules))
+	for i, r := range cfg.Rules {
+		l := limit.Limits{
+			Tunnels: cfg.Limits.Tunnels, New: cfg.Limits.NewTunnels, Burst: cfg.Limits.Burst,
+			Download: int64(cfg.Limits.Download), Upload: int64(cfg.Limits.Upload),
+		}
+		if r.Download != config.Unset || r.Upload != config.Unset {
+			l.Class = r.Name
+		}
+		if r.Download != config.Unset {
+			l.Download = int64(r.Download)
+		}
+		if r.Upload != config.Unset {
+			l.Upload = int64(r.Upload)
+		}
+		list[i] = l
+	}
+	return list
+}
+
+func hashes(users []config.User) map[string][]byte {
+	m := make(map[string][]byte, len(users))
+	for _, u := range users {
+		m[u.Name] = u.Hash
+	}
+	return m
+}
+
+// Each tunnel takes a descriptor on either side; reserved ones are left for
+// listeners, logs, pipes of splice, resolvers and connections still in their
+// handshake.
+const (
+	descriptorsPerTunnel = 2
+	reservedShare        = 8 // one in eight
+	defaultMaxTunnels    = 20000
+)
+
+// maxTunnels is the configured bound, or what the descriptors of the process
+// allow, or the default, whichever is least.
+func maxTunnels(cfg *config.Config, p process) int {
+	n := defaultMaxTunnels
+	if cfg.Server.MaxTunnels > 0 {
+		n = cfg.Server.MaxTunnels
+	}
+	if p.descriptors > 0 {
+		room := (p.descriptors - p.descriptors/reservedShare) / descriptorsPerTunnel
+		n = max(1, min(n, int(room)))
+	}
+	return n
+}
+
+// ownAddrs are the addresses that must not be reached through the proxy.
+func (s *Server) ownAddrs() []netip.AddrPort {
+	own := s.Addrs()
+	if s.admin != nil {
+		if a, err := netip.ParseAddrPort(s.admin.listener.Addr().String()); err == nil {
+			own = append(own, a)
+		}
+	}
+	return own
+}

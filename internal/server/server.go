@@ -1,0 +1,278 @@
+// Package server wires a configuration to a running proxy: listeners, gate,
+// protocols, log, admin address, and an orderly end. It decides nothing about
+// requests.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"sluice/forward"
+	"sluice/internal/accesslog"
+	"sluice/internal/config"
+	"sluice/internal/gate"
+	"sluice/socks"
+)
+
+// Server is a proxy whose listeners are open. Serve runs it; whoever has one
+// that was never served must Close it.
+type Server struct {
+	cfg       *config.Config
+	log       *zap.Logger
+	access    *accesslog.Log
+	gate      *gate.Gate
+	http      *forward.Handler
+	socks     *socks.Handler
+	listeners []*listener
+	admin     *admin
+
+	conns connections
+	wg    sync.WaitGroup // accept loops and connections
+}
+
+// Options are what a server gets from its process.
+type Options struct {
+	Stdout io.Writer // access records, unless the configuration names a file
+	Stderr io.Writer // everything else
+}
+
+// New opens all listeners of a configuration, or none. What it has to say about
+// the configuration and the process it logs before it returns.
+func New(cfg *config.Config, o Options) (*Server, error) {
+	format := accesslog.Format(cfg.Log.Format)
+	level, err := zapcore.ParseLevel(cfg.Log.Level)
+	if err != nil {
+		return nil, fmt.Errorf("log level: %w", err)
+	}
+	s := &Server{cfg: cfg}
+	s.log = zap.New(zapcore.NewCore(accesslog.Encoder(format), zapcore.Lock(zapcore.AddSync(o.Stderr)), level))
+	s.access, err = accesslog.Open(accesslog.Options{
+		Format: format, Path: cfg.Log.Access, Stdout: o.Stdout, Debug: level <= zapcore.DebugLevel,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.listen(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	process := inspectProcess()
+	policy := s.policy(process)
+	s.gate = gate.New(policy, s.access.Record)
+	s.gate.Opened = s.access.Opened()
+	s.http = &forward.Handler{Gate: s.gate}
+	s.socks = &socks.Handler{Gate: s.gate}
+	s.announce(process, policy)
+	return s, nil
+}
+
+// Addrs returns the addresses that the proxy listeners are bound to.
+func (s *Server) Addrs() []netip.AddrPort {
+	list := make([]netip.AddrPort, len(s.listeners))
+	for i, l := range s.listeners {
+		list[i] = l.addr()
+	}
+	return list
+}
+
+// AdminAddr returns the address that the admin interface is bound to, or nil.
+func (s *Server) AdminAddr() net.Addr {
+	if s.admin == nil {
+		return nil
+	}
+	return s.admin.listener.Addr()
+}
+
+// ReopenLogs opens the access log's file anew, for logrotate.
+func (s *Server) ReopenLogs() {
+	if err := s.access.Reopen(); err != nil {
+		s.log.Error("reopen logs", zap.Error(err))
+		return
+	}
+	s.log.Info("logs reopened")
+}
+
+// Serve accepts until ctx ends. Then it stops accepting, lets what is under way
+// go on for the configured drain time or until cut ends, cuts the rest with a
+// record each, and returns nil.
+func (s *Server) Serve(ctx, cut context.Context) error {
+	for _, l := range s.listeners {
+		s.wg.Add(1)
+		go func() {
+			defer s.wg.Done()
+			s.accept(l)
+		}()
+	}
+	if s.admin != nil {
+		s.admin.start()
+	}
+	<-ctx.Done()
+	s.drain(cut)
+	return s.Close()
+}
+
+func (s *Server) drain(cut context.Context) {
+	s.gate.Drain()
+	s.closeListeners()
+	live := s.gate.Live()
+	s.log.Info("draining", zap.Int("tunnels", live.Len()), zap.Stringer("at_most", s.cfg.Server.Drain))
+	ctx, cancel := context.WithTimeout(cut, s.cfg.Server.Drain)
+	defer cancel()
+	if live.Drain(ctx) != nil {
+		s.log.Info("drain is over", zap.Int("tunnels_cut", live.KillAll("drain")))
+		ctx, cancel := context.WithTimeout(context.Background(), killGrace)
+		defer cancel()
+		live.Drain(ctx)
+	}
+	s.conns.closeAll()
+	s.wg.Wait()
+}
+
+// killGrace is how long tunnels that were cut have to write their records.
+const killGrace = time.Second
+
+// Close closes listeners, the admin address and the log.
+func (s *Server) Close() error {
+	s.closeListeners()
+	if s.admin != nil {
+		s.admin.close()
+	}
+	return s.access.Close()
+}
+
+func (s *Server) closeListeners() {
+	for _, l := range s.listeners {
+		l.tcp.Close()
+	}
+}
+
+// acceptPauses bound the wait after a failed accept: with no descriptor left the
+// listener would be readable all the time.
+const (
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
+)
+
+func (s *Server) accept(l *listener) {
+	pause := minAcceptPause
+	failing := false
+	for {
+		conn, err := l.tcp.AcceptTCP()
+		if err == nil {
+			if failing {
+				s.log.Info("accepting again", zap.String("listener", l.Address))
+			}
+			pause, failing = minAcceptPause, false
+			s.wg.Add(1)
+			go func() {
+				defer s.wg.Done()
+				s.handle(conn, l)
+			}()
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if !failing {
+			s.log.Error("accept", zap.String("listener", l.Address), zap.Error(err))
+			failing = true
+		}
+		time.Sleep(pause)
+		pause = min(2*pause, maxAcceptPause)
+	}
+}
+
+// handle finds out which protocol a connection speaks and hands it over.
+func (s *Server) handle(conn *net.TCPConn, l *listener) {
+	accepted := time.Now()
+	if !s.conns.add(conn) {
+		conn.Close()
+		return
+	}
+	defer s.conns.remove(conn)
+	defer s.recovered(conn)
+	conn.SetReadDeadline(accepted.Add(s.gate.Policy().Handshake))
+	first := make([]byte, firstRead)
+	n, err := conn.Read(first)
+	if n == 0 {
+		if err != nil && !errors.Is(err, io.EOF) {
+			s.log.Debug("connection ended before a request", zap.String("listener", l.Address), zap.Error(err))
+		}
+		conn.Close()
+		return
+	}
+	source, ok := clientOf(conn)
+	if !ok {
+		conn.Close()
+		return
+	}
+	src := gate.Source{Listener: l.Address, Client: source}
+	if l.speaksSOCKS(first[0]) {
+		s.socks.Serve(conn, first[:n], src, accepted)
+		return
+	}
+	s.http.Serve(conn, first[:n], src, accepted)
+}
+
+// firstRead takes most CONNECT requests whole.
+const firstRead = 512
+
+// recovered keeps a panic, should there be one, to its own connection.
+func (s *Server) recovered(conn *net.TCPConn) {
+	if r := recover(); r != nil {
+		s.log.Error("panic while serving a connection", zap.Any("panic", r), zap.Stack("stack"))
+		conn.Close()
+	}
+}
+
+func clientOf(conn *net.TCPConn) (netip.AddrPort, bool) {
+	a, ok := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}, false
+	}
+	return a.AddrPort(), true
+}
+
+// connections are those that no tunnel has taken over.
+type connections struct {
+	mu     sync.Mutex
+	open   map[*net.TCPConn]struct{}
+	closed bool
+}
+
+func (c *connections) add(conn *net.TCPConn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	if c.open == nil {
+		c.open = make(map[*net.TCPConn]struct{})
+	}
+	c.open[conn] = struct{}{}
+	return true
+}
+
+func (c *connections) remove(conn *net.TCPConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.open, conn)
+}
+
+func (c *connections) closeAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for conn := range c.open {
+		conn.Close()
+	}
+}

@@ -1,0 +1,352 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/net/proxy"
+
+	"sluice/internal/config"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// buffer is a log that may be read while it is written.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+type running struct {
+	*Server
+	t             *testing.T
+	stop, stopNow context.CancelFunc
+	done          chan error
+	out, err      buffer
+}
+
+const base = `
+[[listener]]
+address = "127.0.0.1:0"
+[[rule]]
+name = "lab"
+action = "allow"
+clients = ["127.0.0.0/8"]
+ports = ["1-65535"]
+[egress]
+allow_private = ["127.0.0.0/8", "::1"]
+`
+
+// run starts a server; admin "" keeps tests off fixed ports.
+func run(t *testing.T, file string) *running {
+	t.Helper()
+	admin := "127.0.0.1:0"
+	cfg, err := config.Parse("test.toml", []byte(file), config.Flags{Admin: &admin}, config.Presets{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &running{t: t, done: make(chan error, 1)}
+	if r.Server, err = New(cfg, Options{Stdout: &r.out, Stderr: &r.err}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	cut, stopNow := context.WithCancel(context.Background())
+	r.stop, r.stopNow = stop, stopNow
+	go func() { r.done <- r.Serve(ctx, cut) }()
+	t.Cleanup(func() { stop(); stopNow(); r.wait() })
+	return r
+}
+
+func (r *running) wait() {
+	r.t.Helper()
+	select {
+	case err := <-r.done:
+		r.done <- err
+		if err != nil {
+			r.t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		r.t.Fatal("the server does not end")
+	}
+}
+
+func (r *running) addr() string { return r.Addrs()[0].String() }
+
+// connect opens a tunnel with CONNECT and returns its connection.
+func (r *running) connect(to string) (net.Conn, string) {
+	r.t.Helper()
+	c, err := net.Dial("tcp", r.addr())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", to, to)
+	var head []byte
+	for one := make([]byte, 1); !bytes.HasSuffix(head, []byte("\r\n\r\n")); head = append(head, one[0]) {
+		if _, err := c.Read(one); err != nil {
+			r.t.Fatalf("CONNECT %s: %q, then %v", to, head, err)
+		}
+	}
+	line, _, _ := strings.Cut(string(head), "\r\n")
+	return c, line
+}
+
+// origin says "hello" to whoever connects and holds the connection.
+func origin(t *testing.T) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	t.Cleanup(func() { ln.Close(); wg.Wait() })
+	wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer c.Close()
+				io.WriteString(c, "hello")
+				io.Copy(io.Discard, c)
+			})
+		}
+	})
+	return ln.Addr().String()
+}
+
+func (r *running) records() []map[string]any {
+	var list []map[string]any
+	for line := range strings.Lines(r.out.String()) {
+		var m map[string]any
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			r.t.Errorf("not a record: %q", line)
+		}
+		list = append(list, m)
+	}
+	return list
+}
+
+func hello(t *testing.T, c net.Conn) {
+	t.Helper()
+	p := make([]byte, 5)
+	if _, err := io.ReadFull(c, p); err != nil || string(p) != "hello" {
+		t.Errorf("got %q, %v", p, err)
+	}
+}
+
+func TestBothProtocolsAnswerOnOnePortAndOnPortsOfTheirOwn(t *testing.T) {
+	file := strings.Replace(base, "[[rule]]", `[[listener]]
+address = "127.0.0.2:0"
+protocol = "http"
+[[listener]]
+address = "127.0.0.3:0"
+protocol = "socks5"
+[[rule]]`, 1)
+	r := run(t, file)
+	to := origin(t)
+	viaSOCKS := func(addr string) error {
+		d, err := proxy.SOCKS5("tcp", addr, nil, proxy.Direct)
+		if err != nil {
+			return err
+		}
+		c, err := d.Dial("tcp", to)
+		if err == nil {
+			hello(t, c)
+			c.Close()
+		}
+		return err
+	}
+	viaHTTP := func(addr string) error {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\n\r\n", to)
+		if _, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: "CONNECT"}); err != nil {
+			return err
+		}
+		return nil
+	}
+	for i, want := range []struct{ http, socks bool }{{true, true}, {true, false}, {false, true}} {
+		addr := r.Addrs()[i].String()
+		if err := viaHTTP(addr); (err == nil) != want.http {
+			t.Errorf("HTTP on listener %d: %v", i, err)
+		}
+		if err := viaSOCKS(addr); (err == nil) != want.socks {
+			t.Errorf("SOCKS5 on listener %d: %v", i, err)
+		}
+	}
+}
+
+func TestTheProxyIsNeverReachedThroughItself(t *testing.T) {
+	r := run(t, base)
+	_, port, _ := net.SplitHostPort(r.addr())
+	_, adminPort, _ := net.SplitHostPort(r.AdminAddr().String())
+	for _, to := range []string{"127.0.0.1:" + port, "localhost:" + port, "127.0.0.1:" + adminPort} {
+		if _, status := r.connect(to); !strings.HasPrefix(status, "HTTP/1.1 403 sluice: ") {
+			t.Errorf("CONNECT %s: %s", to, status)
+		}
+	}
+	for _, rec := range r.records() {
+		if rec["outcome"] != "loop" {
+			t.Errorf("record %v", rec)
+		}
+	}
+}
+
+func TestSIGTERMLetsTunnelsEnd(t *testing.T) {
+	r := run(t, base+"[server]\ndrain = \"20s\"\n")
+	c, _ := r.connect(origin(t))
+	hello(t, c)
+	addr := r.addr()
+	r.stop()
+	waitFor(t, func() bool { return strings.Contains(r.err.String(), `"msg":"draining","tunnels":1`) })
+	if d, err := net.Dial("tcp", addr); err == nil {
+		d.Close()
+		t.Error("still accepting while draining")
+	}
+	if resp, err := http.Get("http://" + r.AdminAddr().String() + "/readyz"); err != nil || resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("ready while draining: %v %v", resp, err)
+	} else {
+		resp.Body.Close()
+	}
+	http.DefaultClient.CloseIdleConnections()
+	c.Write([]byte("bye"))
+	c.Close()
+	r.wait()
+	if recs := r.records(); len(recs) != 1 || recs[0]["closed_by"] != "client" || recs[0]["bytes_up"] != 3.0 {
+		t.Errorf("records %v", recs)
+	}
+}
+
+func TestTheDrainTimeCutsWhatIsLeft(t *testing.T) {
+	r := run(t, base+"[server]\ndrain = \"100ms\"\n")
+	c, _ := r.connect(origin(t))
+	hello(t, c)
+	r.stop()
+	r.wait()
+	if _, err := c.Read(make([]byte, 1)); err == nil || err == io.EOF {
+		t.Errorf("the cut tunnel ends with %v, want a reset", err)
+	}
+	if recs := r.records(); len(recs) != 1 || recs[0]["closed_by"] != "sluice" || recs[0]["closed_how"] != "drain" || recs[0]["bytes_down"] != 5.0 {
+		t.Errorf("records %v", recs)
+	}
+}
+
+func TestASecondSignalCutsAtOnce(t *testing.T) {
+	r := run(t, base+"[server]\ndrain = \"10m\"\n")
+	c, _ := r.connect(origin(t))
+	hello(t, c)
+	r.stop()
+	r.stopNow()
+	r.wait()
+	if recs := r.records(); len(recs) != 1 || recs[0]["closed_how"] != "drain" {
+		t.Errorf("records %v", recs)
+	}
+}
+
+func TestAProbeLeavesNoRecordAndNoError(t *testing.T) {
+	r := run(t, base)
+	for range 3 {
+		c, err := net.Dial("tcp", r.addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	r.stop()
+	r.wait()
+	if out := r.out.String(); out != "" {
+		t.Errorf("records: %s", out)
+	}
+	if strings.Contains(r.err.String(), `"level":"error"`) {
+		t.Errorf("errors: %s", r.err.String())
+	}
+}
+
+func TestASilentClientIsClosedAtItsDeadline(t *testing.T) {
+	r := run(t, base+"[timeouts]\nhandshake = \"200ms\"\n")
+	c, err := net.Dial("tcp", r.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	if n, err := c.Read(make([]byte, 1)); n != 0 || os.IsTimeout(err) {
+		t.Errorf("read %d, %v", n, err)
+	}
+}
+
+func TestANewServerOpensAllListenersOrNone(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := free.Addr().String()
+	free.Close()
+	cfg, err := config.Parse("t", fmt.Appendf(nil, "[admin]\naddress=\"\"\n[[listener]]\naddress=%q\n[[listener]]\naddress=%q\n", addr, taken.Addr()), config.Flags{}, config.Presets{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(cfg, Options{Stdout: io.Discard, Stderr: io.Discard}); err == nil || !strings.Contains(err.Error(), taken.Addr().String()) {
+		t.Errorf("error %v does not name the address", err)
+	}
+	again, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Errorf("the first listener was left open: %v", err)
+	} else {
+		again.Close()
+	}
+}
+
+func TestTheStartTellsWhatIsUnsafe(t *testing.T) {
+	r := run(t, base)
+	log := r.err.String()
+	for _, want := range []string{`"msg":"rule","rule":"lab"`, `"msg":"listening"`, `"msg":"ready"`, `"max_tunnels":`} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the start does not say %s:\n%s", want, log)
+		}
+	}
+}
+
+func waitFor(t *testing.T, cond func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !cond(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not happen")
+		}
+	}
+}
