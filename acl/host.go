@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -133,6 +134,10 @@ func normalName(s string) (string, error) {
 		upper = upper || 'A' <= c && c <= 'Z'
 	}
 	if !ascii {
+		// idna replaces bytes that are not UTF-8 by U+FFFD and encodes that.
+		if !utf8.ValidString(s) {
+			return "", ErrHostBad
+		}
 		var err error
 		if s, err = idna.Lookup.ToASCII(s); err != nil {
 			return "", ErrHostBad
