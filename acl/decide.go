@@ -34,7 +34,7 @@ func (p *Policy) Decide(r Request) Decision {
 	client := plain(r.Client)
 	for i := range p.rules {
 		c := &p.rules[i]
-		if !c.matchClient(client) || !c.matchPort(r.Port) || !c.to.match(r.Host) {
+		if !c.matchClient(client) || !c.matchPort(r.Port) || !c.matchTo(r.Host) {
 			continue
 		}
 		if !c.matchUser(r.User) {
@@ -57,6 +57,12 @@ func (c *compiled) matchClient(a netip.Addr) bool {
 	return a.IsValid() && (c.anyone || c.clients.contains(a))
 }
 
+// matchTo also holds the ranges of a deny rule against the IPv4 address that an
+// IPv6 one stands for: 64:ff9b::203.0.113.7 is no way around 203.0.113.0/24.
+func (c *compiled) matchTo(h Host) bool {
+	return c.to.match(h) || c.denyAddrs && h.IsAddr() && c.to.addrs.contains(Unwrap(h.addr))
+}
+
 func (c *compiled) matchUser(user string) bool {
 	return len(c.Users) == 0 || user != "" && slices.Contains(c.Users, user)
 }
@@ -74,10 +80,13 @@ func (c *compiled) matchPort(port uint16) bool {
 // address to which the requested name resolved, or -1. A request by address was
 // judged by Decide already.
 func (p *Policy) DenyAddr(r Request, d Decision, resolved netip.Addr) int {
-	client, a := plain(r.Client), Unwrap(resolved)
+	if !p.DeniesAddrs() {
+		return -1
+	}
+	client, host := plain(r.Client), Host{addr: plain(resolved)}
 	for i := range p.rules[:max(d.Rule, 0)] {
 		c := &p.rules[i]
-		if c.denyAddrs && c.matchClient(client) && c.matchPort(r.Port) && c.matchUser(r.User) && c.to.addrs.contains(a) {
+		if c.denyAddrs && c.matchClient(client) && c.matchPort(r.Port) && c.matchUser(r.User) && c.matchTo(host) {
 			return i
 		}
 	}
@@ -197,7 +206,7 @@ func (c *compiled) why(client netip.Addr, r Request) string {
 	switch {
 	case !c.matchClient(client):
 		return fmt.Sprintf("client %s is not in clients", client)
-	case !c.to.match(r.Host):
+	case !c.matchTo(r.Host):
 		return fmt.Sprintf("%s is not in to", r.Host)
 	case !c.matchPort(r.Port):
 		return fmt.Sprintf("port %d is not in ports (%s)", r.Port, portList(c.ports))
