@@ -205,6 +205,11 @@ func (p *Policy) Shadowed() []Shadow {
 }
 
 func (c *compiled) covers(o *compiled) bool {
+	if o.denyAddrs && c.Action == Allow && !c.to.any {
+		// Names that c does not match may resolve into the ranges of o, which
+		// then denies them (DenyAddr).
+		return false
+	}
 	if !c.anyone && (o.anyone || !c.clients.covers(&o.clients)) {
 		return false
 	}
