@@ -3,22 +3,20 @@
 package clients
 
 import (
-	"bytes"
-	"context"
-	"errors"
-	"net"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"golang.org/x/crypto/bcrypt"
 
 	"sluice/internal/lab"
 )
 
-// zone ends the names that the relay's one rule lets the client reach; the
-// names outside it lead to the same origin and are there to be denied.
+// zone ends the names that the relay's rules let its clients reach.
 const zone = ".origin.test"
 
 // row is one program in one way of use. Each row has a host name of its own,
@@ -34,19 +32,23 @@ func (r row) host() string {
 	return strings.NewReplacer(" ", "-", ",", "", "/", "-").Replace(strings.ToLower(r.name)) + zone
 }
 
-// bench is a client, a relay and an origin on one wire. The client's packets to
-// the origin are prohibited; the relay may reach both.
+// bench is two client hosts, a relay and an origin on one wire. The clients'
+// packets to the origin are prohibited; the relay reaches all.
 type bench struct {
-	user, relay, far *lab.Host
-	origin           *origin
-	ca               *lab.CA
-	sluice           *lab.Sluice
-}
+	net          *lab.Net
+	user, member *lab.Host // admitted by address; by address and credentials
+	relay, far   *lab.Host
+	origin       *origin
+	secure       *lab.Origin // counts the bytes of the origin's TLS
+	ca           *lab.CA
+	sluice       *lab.Proxy
 
-// client is what a row works with: the bench, and the row's own host.
-type client struct {
-	*bench
-	host string
+	// What the origin has in stock, each absent where the machine lacks the
+	// program that makes it.
+	debs           [][]byte
+	wheel          []byte
+	commit         string // at the git repository's main branch
+	layout, digest string // of the image
 }
 
 const (
@@ -63,62 +65,88 @@ func newBench(t *testing.T, names []string) *bench {
 	lab.Need(t, lab.Needs{Root: true, Part: "real clients"})
 	n := lab.New(t)
 	b := &bench{
+		net:    n,
 		user:   n.Host(t, "user", netip.MustParsePrefix("198.18.0.7/15")),
+		member: n.Host(t, "member", netip.MustParsePrefix("198.18.0.8/15")),
 		relay:  n.Host(t, "relay", netip.MustParsePrefix("198.18.0.2/15")),
 		far:    n.Host(t, "far", netip.MustParsePrefix("198.18.1.1/15")),
 		origin: newOrigin(),
 		ca:     lab.NewCA(t),
 	}
-	b.user.Prohibit(t, b.far.Prefix())
+	for _, h := range []*lab.Host{b.user, b.member} {
+		h.Prohibit(t, b.far.Prefix())
+	}
 	// Before the relay starts: Go's resolver looks at /etc/hosts anew only
 	// every five seconds.
 	for _, name := range names {
 		n.Name(t, name, b.far.Addr())
 	}
 	lab.ServeHTTP(t, b.far, ":80", b.origin)
-	lab.ServeHTTPS(t, b.far, ":443", b.ca, names, b.origin)
-	b.sluice = startRelay(t, b)
+	b.secure = lab.ServeHTTPS(t, b.far, ":443", b.ca, names, b.origin)
+	file := filepath.Join(t.TempDir(), "sluice.toml")
+	write(t, file, policy(t, b))
+	b.sluice = lab.StartSluice(t, b.relay, "--config", file)
 	return b
 }
 
-// try runs a program on the client's host in an environment of nothing but a
-// PATH, a home and env, for at most two minutes.
-func (b *bench) try(t *testing.T, env []string, name string, args ...string) result {
+// stock fills the origin's shelves.
+func (b *bench) stock(t *testing.T, names []string) {
 	t.Helper()
-	return b.tryInput(t, nil, env, name, args...)
+	b.wheel = b.origin.stockPip(t)
+	b.origin.stockNpm(t)
+	if has("dpkg-deb") {
+		b.debs = b.origin.stockApt(t)
+	}
+	if has("git") {
+		b.commit = b.origin.stockGit(t)
+	}
+	if has("docker-registry") && has("skopeo") {
+		b.stockImages(t, names)
+	}
 }
 
-func (b *bench) tryInput(t *testing.T, stdin []byte, env []string, name string, args ...string) result {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cmd := b.user.Command(ctx, name, args...)
-	home := t.TempDir()
-	cmd.Dir, cmd.Env = home, append(bareEnvIn(home), env...)
-	if stdin != nil {
-		cmd.Stdin = bytes.NewReader(stdin)
-	}
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
-		t.Fatalf("%s: %v", name, err)
-	}
-	r := result{line: name + " " + strings.Join(args, " "), out: stdout.String(), err: stderr.String(), ok: err == nil}
-	if ctx.Err() != nil {
-		t.Fatalf("%s: not done in two minutes\n%s", r.line, r)
-	}
-	return r
+func has(program string) bool {
+	_, err := exec.LookPath(program)
+	return err == nil
 }
 
-// run is try for a program that has to succeed.
-func (b *bench) run(t *testing.T, env []string, name string, args ...string) result {
+// alice is the user of the configuration.
+const alice, password = "alice", "a lock: 100% @ the weir"
+
+// policy admits one host by its address and one by address and user. Both may
+// go to the zone, and to the origin's address for programs that look names up
+// by themselves.
+func policy(t *testing.T, b *bench) string {
 	t.Helper()
-	r := b.try(t, env, name, args...)
-	if !r.ok {
-		t.Fatalf("%s\n%s", r.line, r)
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return r
+	to := fmt.Sprintf(`["*%s", "%s"]`, zone, b.far.Addr())
+	ports := fmt.Sprint([]int{plainPort, tlsPort, registryPort, registryTLSPort})
+	return fmt.Sprintf(`
+[[rule]]
+name    = "lab"
+action  = "allow"
+clients = ["%[1]s"]
+to      = %[3]s
+ports   = %[4]s
+
+[[rule]]
+name    = "members"
+action  = "allow"
+clients = ["%[2]s"]
+users   = ["%[5]s"]
+to      = %[3]s
+ports   = %[4]s
+
+[[user]]
+name     = "%[5]s"
+password = "%[6]s"
+
+[egress]
+allow_private = ["%[7]s"]
+`, b.user.Prefix(), b.member.Prefix(), to, strings.ReplaceAll(ports, " ", ", "), alice, hash, lab.Range)
 }
 
 // result is what a program printed and whether it was content.
@@ -158,17 +186,5 @@ func bareEnvIn(home string) []string {
 		"HOME=" + home,
 		"TMPDIR=" + home,
 		"LC_ALL=C.UTF-8",
-	}
-}
-
-// noWayAround fails if the client's host reaches the origin by itself.
-func (b *bench) noWayAround(t *testing.T) {
-	t.Helper()
-	for _, port := range []string{"80", "443"} {
-		conn, err := b.user.DialContext(t.Context(), "tcp", net.JoinHostPort(b.far.Addr().String(), port))
-		if err == nil {
-			conn.Close()
-			t.Fatalf("the client reaches port %s of the origin without the relay", port)
-		}
 	}
 }

@@ -8,5 +8,6 @@
 // it alone: a home of its own, no settings and no proxy variables of the
 // machine. A row passes when the program has got what it asked for byte for
 // byte, the origin has seen nobody but the relay, and the relay's record names
-// the protocol, host, port and bytes.
+// the protocol, host, port and bytes. Programs that are refused have to show
+// their user what Sluice says, as far as they can.
 package clients

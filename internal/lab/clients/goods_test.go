@@ -32,8 +32,8 @@ const debs = 14
 type file struct{ name, body string }
 
 // stockApt puts an apt repository at /debian/: no signature, one component,
-// debs packages of some size. It needs dpkg-deb.
-func (o *origin) stockApt(t *testing.T) {
+// debs packages of some size, which it returns. It needs dpkg-deb.
+func (o *origin) stockApt(t *testing.T) (built [][]byte) {
 	t.Helper()
 	root := t.TempDir()
 	pool := filepath.Join(root, "pool")
@@ -50,6 +50,7 @@ func (o *origin) stockApt(t *testing.T) {
 			t.Fatalf("build %s: %v\n%s", deb, err, out)
 		}
 		body := read(t, deb)
+		built = append(built, body)
 		fmt.Fprintf(&index, "%sFilename: pool/%s\nSize: %d\nSHA256: %x\n\n", control, filepath.Base(deb), len(body), sha256.Sum256(body))
 	}
 	packages := index.String()
@@ -58,6 +59,7 @@ func (o *origin) stockApt(t *testing.T) {
 		"Suite: stable\nCodename: stable\nComponents: main\nArchitectures: all\nDate: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n %x %d main/binary-all/Packages\n",
 		sha256.Sum256([]byte(packages)), len(packages)))
 	o.mux.Handle("GET /debian/", http.StripPrefix("/debian/", http.FileServer(http.Dir(root))))
+	return built
 }
 
 // stockPip puts a simple index (PEP 503) at /simple/ with the one wheel
@@ -212,6 +214,20 @@ func noiseBytes(seed byte, n int) []byte {
 func sum256(b []byte) string {
 	s := sha256.Sum256(b)
 	return hex.EncodeToString(s[:])
+}
+
+func sumFile(t *testing.T, path string) string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 func mkdir(t *testing.T, dir string) {

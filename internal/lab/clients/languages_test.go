@@ -12,7 +12,7 @@ import (
 
 // languageRows are programs as people write them with a language's own library.
 func languageRows() []row {
-	python, java, node := []string{"python3"}, []string{"java"}, []string{"node"}
+	python, java, node := []string{"python3"}, []string{"java", "javac"}, []string{"node"}
 	return []row{
 		{"go http", nil, func(t *testing.T, c *client) {
 			c.runGo(t, c.proxyEnv(), "fetch", c.plain("/hello")).wantGreeting(t, 1)
@@ -39,7 +39,7 @@ func languageRows() []row {
 					t.Errorf("%s was asked for %d times", path, c.origin.asked(path))
 				}
 			}
-			c.wantRecord(t, "http", plainPort, 1)
+			c.wantTraffic(t, traffic{protocol: "http", port: plainPort, down: 1, count: n + 1})
 		}},
 		{"upgrade", nil, func(t *testing.T, c *client) {
 			r := c.runGo(t, nil, "upgrade", c.httpAddr(), c.host)
@@ -69,8 +69,8 @@ func languageRows() []row {
 			r := c.run(t, env, "node", testdata(t, "fetch.mjs"), c.plain("/hello"), c.tls("/hello"))
 			r.wantGreeting(t, 2)
 			t.Logf("fetch went by %s", strings.TrimSpace(r.err))
-			// fetch takes CONNECT for http:// too, until releases of 2026.
-			c.wantAnyRecord(t, []string{"connect", "http"}, plainPort, len(greeting))
+			// CONNECT for http:// too up to Node 24, absolute form in Node 26.
+			c.wantTraffic(t, traffic{protocol: "connect|http", port: plainPort, down: len(greeting)})
 			c.wantRecord(t, "connect", tlsPort, len(greeting))
 		}},
 	}

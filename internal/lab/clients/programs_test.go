@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/net/proxy"
+
+	"sluice/internal/lab"
 )
 
 // programVar makes this test binary run one of the Go programs below instead
@@ -34,7 +36,7 @@ var programs = map[string]func(args []string) error{
 func TestMain(m *testing.M) {
 	name := os.Getenv(programVar)
 	if name == "" {
-		os.Exit(m.Run())
+		os.Exit(lab.Main(m))
 	}
 	if err := programs[name](os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -35,7 +35,7 @@ func webRows() []row {
 		{"curl socks5", curl, func(t *testing.T, c *client) {
 			// The name is looked up here, so the relay is asked for an address.
 			c.run(t, nil, "curl", "-sSf", "-x", c.proxy("socks5"), "--cacert", c.ca.File(), c.tls("/hello")).wantGreeting(t, 1)
-			c.wantRecordFor(t, c.far.Addr().String(), "socks5", tlsPort, len(greeting))
+			c.wantTraffic(t, traffic{protocol: "socks5", port: tlsPort, host: c.far.Addr().String(), down: len(greeting), up: 1})
 		}},
 		{"curl socks5h", curl, func(t *testing.T, c *client) {
 			c.run(t, nil, "curl", "-sSf", "-x", c.proxy("socks5h"), "--cacert", c.ca.File(), c.tls("/hello")).wantGreeting(t, 1)
@@ -49,15 +49,24 @@ func webRows() []row {
 			if n := strings.Count(r.err, "Re-using existing connection"); n != 2 {
 				t.Errorf("%d of 2 requests used the connection again\n%s", n, r.err)
 			}
-			c.wantRecord(t, "http", plainPort, len(greeting))
+			c.wantTraffic(t, traffic{protocol: "http", port: plainPort, down: len(greeting), count: 3})
 		}},
 		{"curl large download http", curl, func(t *testing.T, c *client) {
-			c.download(t, c.plain("/big"))
-			c.wantRecord(t, "http", plainPort, bigSize)
+			// The head and the body, as curl has them.
+			got := c.download(t, c.plain("/big"))
+			rec := c.wantTraffic(t, traffic{protocol: "http", port: plainPort, down: bigSize})[0]
+			if down := rec.Int("bytes_down"); down != got {
+				t.Errorf("the record has %d bytes down, curl %d", down, got)
+			}
 		}},
 		{"curl large download https", curl, func(t *testing.T, c *client) {
+			in, out := c.secure.BytesIn(), c.secure.BytesOut()
 			c.download(t, c.tls("/big"))
-			c.wantRecord(t, "connect", tlsPort, bigSize)
+			rec := c.wantTraffic(t, traffic{protocol: "connect", port: tlsPort, down: bigSize})[0]
+			in, out = c.secure.BytesIn()-in, c.secure.BytesOut()-out
+			if up, down := rec.Int("bytes_up"), rec.Int("bytes_down"); up != in || down != out {
+				t.Errorf("the record has %d bytes up and %d down, the origin %d and %d", up, down, in, out)
+			}
 		}},
 		{"curl large upload http", curl, func(t *testing.T, c *client) {
 			got := c.upload(t, c.plain("/upload"), false)
@@ -98,14 +107,20 @@ func webRows() []row {
 	}
 }
 
-// download fetches the large body with curl and compares its hash.
-func (c *client) download(t *testing.T, url string) {
+// download fetches the large body with curl, compares its hash, and returns how
+// many bytes the answer had, head and body.
+func (c *client) download(t *testing.T, url string) int64 {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "big")
-	c.run(t, c.proxyEnv(), "curl", "-sSf", "--cacert", c.ca.File(), "-o", file, url)
+	r := c.run(t, c.proxyEnv(), "curl", "-sSf", "--cacert", c.ca.File(), "-o", file, "-w", "%{size_header} %{size_download}", url)
 	if got, want := sumFile(t, file), noiseSum(1, bigSize); got != want {
 		t.Errorf("%s: sha256 is %s, want %s", url, got, want)
 	}
+	var head, body int64
+	if _, err := fmt.Sscan(r.out, &head, &body); err != nil {
+		t.Fatalf("curl's sizes %q: %v", r.out, err)
+	}
+	return head + body
 }
 
 // upload sends a large body with curl, from a file or, of unknown length, from
@@ -123,12 +138,12 @@ func (c *client) upload(t *testing.T, url string, chunked bool) upload {
 	// The patience for a 100 is far beyond any slowness of the machine: curl
 	// going on without it is a loss of the 100 on the way.
 	r := c.tryInput(t, stdin, c.proxyEnv(), "curl", "-sSfv", "--http1.1", "--cacert", c.ca.File(),
-		"-H", "Expect: 100-continue", "--expect100-timeout", "60", "-T", from, url)
+		"-H", "Expect: 100-continue", "--expect100-timeout", "20", "-T", from, url)
 	if !r.ok {
 		t.Fatalf("%s\n%s", r.line, r)
 	}
-	if !strings.Contains(r.err, "< HTTP/1.1 100 Continue") {
-		t.Errorf("no 100 reached the client\n%s", clip(r.err))
+	if !strings.Contains(r.err, "< HTTP/1.1 100 Continue") || strings.Contains(r.err, "Done waiting for 100-continue") {
+		t.Errorf("no 100 reached the client in time\n%s", clip(r.err))
 	}
 	var got upload
 	if err := json.Unmarshal([]byte(r.out), &got); err != nil {
@@ -147,14 +162,16 @@ func refusedUpload(t *testing.T, c *client) {
 	if err := os.WriteFile(file, bytes.Repeat([]byte("x"), uploadSize), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	r := c.try(t, c.proxyEnv(), "curl", "-sSv", "--expect100-timeout", "60", "-T", file, c.plain("/refuse"))
+	r := c.try(t, c.proxyEnv(), "curl", "-sSv", "--expect100-timeout", "20", "-T", file, c.plain("/refuse"))
 	if !r.ok || !strings.Contains(r.out, "not wanted here") {
 		t.Fatalf("%s\n%s", r.line, r)
 	}
 	if strings.Contains(r.err, "100 Continue") {
 		t.Errorf("a 100 that the origin has not sent\n%s", r.err)
 	}
-	if rec := c.wantRecord(t, "http", plainPort, 1); rec.Up > uploadSize/2 {
-		t.Errorf("%d bytes of a refused body went up", rec.Up)
+	for _, rec := range c.wantTraffic(t, traffic{protocol: "http", port: plainPort, down: 1}) {
+		if up := rec.Int("bytes_up"); up > 1000 { // the request's head has some 180
+			t.Errorf("%d bytes of a refused upload went up", up)
+		}
 	}
 }

@@ -1,5 +1,7 @@
 import java.io.FileInputStream;
+import java.net.Authenticator;
 import java.net.InetSocketAddress;
+import java.net.PasswordAuthentication;
 import java.net.ProxySelector;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -12,6 +14,7 @@ import javax.net.ssl.TrustManagerFactory;
 
 /**
  * Prints what each URL answers: java Fetch.java PROXYHOST PROXYPORT CAFILE URL...
+ * Credentials for the proxy are those of PROXY_USER and PROXY_PASSWORD.
  */
 class Fetch {
     public static void main(String[] args) throws Exception {
@@ -25,10 +28,20 @@ class Fetch {
         SSLContext tls = SSLContext.getInstance("TLS");
         tls.init(null, trust.getTrustManagers(), null);
 
-        HttpClient client = HttpClient.newBuilder()
+        HttpClient.Builder builder = HttpClient.newBuilder()
                 .proxy(ProxySelector.of(InetSocketAddress.createUnresolved(args[0], Integer.parseInt(args[1]))))
-                .sslContext(tls)
-                .build();
+                .sslContext(tls);
+        String user = System.getenv("PROXY_USER");
+        if (user != null) {
+            char[] password = System.getenv("PROXY_PASSWORD").toCharArray();
+            builder.authenticator(new Authenticator() {
+                @Override
+                protected PasswordAuthentication getPasswordAuthentication() {
+                    return new PasswordAuthentication(user, password);
+                }
+            });
+        }
+        HttpClient client = builder.build();
         for (int i = 3; i < args.length; i++) {
             HttpRequest request = HttpRequest.newBuilder(URI.create(args[i])).build();
             HttpResponse<String> response = client.send(request, HttpResponse.BodyHandlers.ofString());

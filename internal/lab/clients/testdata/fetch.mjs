@@ -18,7 +18,7 @@ const urls = process.argv.slice(2);
 
 function proxyAgent() {
   try {
-    const undici = createRequire('/usr/share/nodejs/')('undici');
+    const undici = createRequire(import.meta.url)('/usr/share/nodejs/undici');
     const agents = Object.fromEntries(['http:', 'https:'].map((scheme) =>
       [scheme, new undici.ProxyAgent({uri: process.env[scheme.replace(':', '_proxy')]})]));
     return ['the undici package', undici.fetch, (url) => agents[url.protocol]];
