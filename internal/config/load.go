@@ -35,10 +35,10 @@ func load(f Flags, p Presets, standard string) (*Config, error) {
 	if path == "" {
 		path = standard
 	}
-	data, err := readFile(path)
+	text, err := readFile(path)
 	switch {
 	case err == nil:
-		return Parse(path, data, f, p)
+		return build(path, text, true, f, p)
 	case f.Config == "" && errors.Is(err, fs.ErrNotExist):
 		return build("", "", false, f, p)
 	}
@@ -50,23 +50,28 @@ func load(f Flags, p Presets, standard string) (*Config, error) {
 	return nil, Errors{e}
 }
 
-func readFile(path string) ([]byte, error) {
+func readFile(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("it is longer than %d MiB", maxFile>>20)
+	var text strings.Builder
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		text.Grow(int(min(info.Size(), maxFile) + 1)) // a long file is not copied as it grows
 	}
-	return data, err
+	if _, err := io.Copy(&text, io.LimitReader(f, maxFile+1)); err != nil {
+		return "", err
+	}
+	if text.Len() > maxFile {
+		return "", fmt.Errorf("it is longer than %d MiB", maxFile>>20)
+	}
+	return text.String(), nil
 }
 
 // Parse is Load for a text in memory; name stands for it in messages.
 func Parse(name string, data []byte, f Flags, p Presets) (*Config, error) {
-	// Editors on Windows begin a file with a byte order mark.
-	return build(name, strings.TrimPrefix(string(data), "\ufeff"), true, f, p)
+	return build(name, string(data), true, f, p)
 }
 
 // builder makes a Config and collects on the way all that is wrong.
@@ -84,6 +89,7 @@ type builder struct {
 }
 
 func build(name, text string, hasFile bool, f Flags, p Presets) (*Config, error) {
+	text = strings.TrimPrefix(text, "\ufeff") // editors on Windows begin a file with a byte order mark
 	b := &builder{hasFile: hasFile, flags: f, presets: p, config: &Config{Path: name}}
 	var err *Error
 	if b.file, err = decode(text, &b.errs); err != nil {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"iter"
 	"net/netip"
 	"slices"
 	"sort"
@@ -78,12 +79,21 @@ func (b *builder) foundOpen(at where, rule, which string) {
 	b.errs.addf(at, fix, "the clients of rule %q %stake in the whole Internet: whoever finds this proxy could use it", rule, which)
 }
 
+// tooWide tells whether a range is the whole Internet by itself.
 func tooWide(p netip.Prefix) bool {
 	widest := widest6
 	if p.Addr().Is4() {
 		widest = widest4
 	}
-	return p.Bits() < widest && publicSize(p) > 0
+	if p.Bits() >= widest {
+		return false
+	}
+	for b := range blocks(p) {
+		if isPublic(b) {
+			return true
+		}
+	}
+	return false
 }
 
 // wideTogether tells whether the union of the ranges has as many public
@@ -114,27 +124,38 @@ func wideTogether(ranges []netip.Prefix) bool {
 // of IPv6. It looks at blocks of /16, and takes one for public unless both its
 // ends are not, which is exact enough for the sizes that matter here.
 func publicSize(p netip.Prefix) uint64 {
-	const block = 16
 	unit := 64
 	if p.Addr().Is4() {
 		unit = 32
 	}
-	if p.Bits() >= block {
-		if !isPublic(p) || p.Bits() > unit {
-			return 0
-		}
-		return 1 << (unit - p.Bits())
-	}
 	var size uint64
-	first := p.Addr().AsSlice()
-	for i := range 1 << (block - p.Bits()) {
-		b := slices.Clone(first)
-		b[0] += byte(i >> 8)
-		b[1] += byte(i)
-		a, _ := netip.AddrFromSlice(b)
-		size += publicSize(netip.PrefixFrom(a, block))
+	for b := range blocks(p) {
+		if b.Bits() <= unit && isPublic(b) {
+			size += 1 << (unit - b.Bits())
+		}
 	}
 	return size
+}
+
+// blocks yields the /16 networks of a range, or the range itself if it is no
+// larger than one.
+func blocks(p netip.Prefix) iter.Seq[netip.Prefix] {
+	const bits = 16
+	return func(yield func(netip.Prefix) bool) {
+		if p.Bits() >= bits {
+			yield(p)
+			return
+		}
+		b := p.Addr().AsSlice()
+		first := int(b[0])<<8 | int(b[1])
+		for i := range 1 << (bits - p.Bits()) {
+			b[0], b[1] = byte((first+i)>>8), byte(first+i)
+			a, _ := netip.AddrFromSlice(b)
+			if !yield(netip.PrefixFrom(a, bits)) {
+				return
+			}
+		}
+	}
 }
 
 // isPublic tells whether either end of a range is globally reachable.

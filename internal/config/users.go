@@ -8,8 +8,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Bounds of a hash's cost. Each step doubles the time of one check, which every
-// new connection of a user pays: 10 is some 50 ms of one core, 14 is a second.
+// Bounds of a hash's cost. Each step doubles the processor time that checking
+// one password takes, right or wrong: some 60 ms at 10, a second at 14.
 const (
 	minCost = bcrypt.MinCost
 	maxCost = 14
