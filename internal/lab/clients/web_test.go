@@ -41,6 +41,10 @@ func webRows() []row {
 			c.run(t, nil, "curl", "-sSf", "-x", c.proxy("socks5h"), "--cacert", c.ca.File(), c.tls("/hello")).wantGreeting(t, 1)
 			c.wantRecord(t, "socks5", tlsPort, len(greeting))
 		}},
+		{"curl socks5h on the port of http", curl, func(t *testing.T, c *client) {
+			c.run(t, nil, "curl", "-sSf", "-x", "socks5h://"+c.httpAddr(), c.plain("/hello")).wantGreeting(t, 1)
+			c.wantRecord(t, "socks5", plainPort, len(greeting))
+		}},
 		{"curl keep-alive", curl, func(t *testing.T, c *client) {
 			// -v tells of each connection; a second one would be the relay's doing.
 			url := c.plain("/hello")
