@@ -25,7 +25,7 @@ var built = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	binary := filepath.Join(dir, "sluice")
-	cmd := exec.Command("go", "build", "-o", binary, "./cmd/sluice")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "./cmd/sluice")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -86,7 +86,8 @@ func (d *Docker) Command(ctx context.Context, args ...string) *exec.Cmd {
 // printed on both streams; a failure has it in the error as well.
 func (d *Docker) Docker(t testing.TB, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	// In a cleanup too, where the test's own context has ended.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Minute)
 	defer cancel()
 	out, err := d.Command(ctx, args...).CombinedOutput()
 	if err != nil {

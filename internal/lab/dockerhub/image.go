@@ -133,7 +133,7 @@ func (h *Hub) send(t testing.TB, repository, method, path, contentType string, b
 func helloProgram(t testing.TB) []byte {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "hello")
-	cmd := exec.Command("go", "build", "-o", binary, "-ldflags=-s -w", "./internal/lab/dockerhub/testdata/hello")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "-ldflags=-s -w", "./internal/lab/dockerhub/testdata/hello")
 	cmd.Dir = lab.Root(t)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
