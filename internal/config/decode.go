@@ -55,7 +55,11 @@ func parse(text string) (map[string]any, *Error) {
 			problem = strings.ToLower(problem[:1]) + problem[1:]
 		}
 		offset := max(0, min(syntax.Position.Start, len(text)))
-		return nil, at(offset, problem, syntaxFix(problem, lineAround(text, offset)))
+		line := lineAround(text, offset)
+		if strings.HasPrefix(line, "password") {
+			problem = "the password is not text in quotes" // the library's sentence may repeat it
+		}
+		return nil, at(offset, problem, syntaxFix(problem, line))
 	case err != nil:
 		return nil, &Error{Problem: err.Error()}
 	}
@@ -79,7 +83,7 @@ func invalidUTF8(text string) int {
 func lineAround(text string, offset int) string {
 	start := strings.LastIndexByte(text[:offset], '\n') + 1
 	line, _, _ := strings.Cut(text[start:], "\n")
-	return line
+	return strings.TrimSpace(line)
 }
 
 // syntaxFix adds what the library's sentences leave to the reader.
@@ -233,10 +237,11 @@ func in(at where) string {
 }
 
 func dotted(at where, key string) string {
-	if len(at.path) == 0 {
-		return key
+	name := toml.Key{key}
+	if len(at.path) > 0 {
+		name = toml.Key{fmt.Sprint(at.path[0]), key}
 	}
-	return fmt.Sprintf("%s.%s", at.path[0], key)
+	return name.String()
 }
 
 // homesOf lists the tables that have the key.

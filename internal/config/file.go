@@ -46,7 +46,7 @@ type fileRule struct {
 
 type fileUser struct {
 	Name     string `toml:"name"`
-	Password string `toml:"password"`
+	Password string `toml:"password" secret:"yes"`
 }
 
 type fileLimits struct {

@@ -67,19 +67,15 @@ func readInt(raw any, dst *int, tag reflect.StructTag) *fault {
 	return nil
 }
 
-func readText(raw any) (string, *fault) {
-	s, ok := raw.(string)
-	if !ok {
-		return "", faultf(`write text in quotes`, "%s is not text", show(raw))
-	}
-	return s, nil
-}
-
 // readWord reads text, one of the tag's words if it has any.
 func readWord(raw any, dst *string, tag reflect.StructTag) *fault {
-	s, f := readText(raw)
-	if f != nil {
-		return f
+	s, ok := raw.(string)
+	if !ok {
+		what := show(raw)
+		if tag.Get("secret") != "" {
+			what = "the value"
+		}
+		return faultf("write text in quotes", "%s is not text", what)
 	}
 	*dst = s
 	if words := tag.Get("oneof"); words != "" {
