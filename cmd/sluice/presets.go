@@ -26,7 +26,7 @@ func showPresets(c *call) int {
 	if !ok {
 		return c.fault(fmt.Errorf("there is no preset %q; there are %s", name, strings.Join(presets.Names(), ", ")))
 	}
-	fmt.Fprintf(w, "# @%s: %s\n# checked %s, source %s\n", p.Name, p.Purpose, p.Date, p.Source)
+	fmt.Fprintf(w, "# @%s: %s\n# as of %s, source %s\n", p.Name, p.Purpose, p.Date, p.Source)
 	for _, h := range p.Hosts {
 		fmt.Fprintf(w, "%s\t%s\n", h.Name, h.Purpose)
 	}

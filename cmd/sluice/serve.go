@@ -38,19 +38,7 @@ func configFlags(fs *flag.FlagSet) *config.Flags {
 
 // load reads the configuration that the flags describe.
 func load(f *config.Flags) (*config.Config, error) {
-	return config.Load(*f, config.Presets{Lookup: presetHosts, Names: presets.Names()})
-}
-
-func presetHosts(name string) ([]string, bool) {
-	p, ok := presets.Lookup(name)
-	if !ok {
-		return nil, false
-	}
-	hosts := make([]string, len(p.Hosts))
-	for i, h := range p.Hosts {
-		hosts[i] = h.Name
-	}
-	return hosts, true
+	return config.Load(*f, config.Presets{Lookup: presets.Patterns, Names: presets.Names()})
 }
 
 func serve(c *call) int {

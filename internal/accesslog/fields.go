@@ -55,7 +55,7 @@ var recordFields = []struct {
 		func(r *track.Record) zapcore.Field { return text("rule", r.Rule) }},
 	{Field{"decision", "allow or deny; left out when the request could not be read"},
 		func(r *track.Record) zapcore.Field { return text("decision", r.Decision) }},
-	{Field{"outcome", "ok, or what went wrong (see the table of refusals)"},
+	{Field{"outcome", "ok, or what went wrong (see the table below)"},
 		func(r *track.Record) zapcore.Field { return text("outcome", r.Outcome) }},
 	{Field{"status", "HTTP status sent to the client; left out for SOCKS5 and where none was sent"},
 		func(r *track.Record) zapcore.Field { return number("status", int64(r.Status)) }},

@@ -66,6 +66,9 @@ func (c *call) failure(ctx context.Context, now time.Time) *Error {
 		e.Kind, e.Sentence = ResolverTimeout, "no resolver answered for "+name+" in "+waited(c.start, now)
 	case notPublic:
 		e.Kind, e.Sentence = NotPublic, c.told.says
+		if c.Host.IsAddr() {
+			e.Err = nil // it would repeat the sentence
+		}
 	case ruleDenied:
 		e.Kind, e.Sentence = RuleDenied, c.told.says
 	case loop:

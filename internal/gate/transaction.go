@@ -296,8 +296,8 @@ func (t *Transaction) finish(f Finish, reason string) {
 	if killed != "" {
 		r.ClosedBy, r.How = track.Sluice, killed
 	}
-	t.gate.live.Remove(r.ID)
 	t.gate.record(&r)
+	t.gate.live.Remove(r.ID) // who waits for the end finds the record written
 }
 
 // Origin is a connection to a destination together with the client's place that
