@@ -157,9 +157,14 @@ func TestADaemonEndsWithItsTestAndItsChildrenToo(t *testing.T) {
 
 func TestWhatAKilledRunHasLeftIsSweptAway(t *testing.T) {
 	Need(t, Needs{Root: true, Part: "the lab's own tests"})
+	// A zombie until the test's end: ended, and not waited for.
 	dead := command("true")
-	if err := dead.Run(); err != nil {
+	if err := dead.Start(); err != nil {
 		t.Fatal(err)
+	}
+	defer func() { _ = dead.Wait() }()
+	for !ended(dead.Process.Pid) {
+		time.Sleep(time.Millisecond)
 	}
 	name := fmt.Sprintf("%s%d-gone-host", prefix, dead.Process.Pid)
 	mustIP(t, "netns", "add", name)

@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -55,7 +56,18 @@ func orphaned(name string) bool {
 	}
 	number, _, _ := strings.Cut(rest, "-")
 	pid, err := strconv.Atoi(number)
-	return err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+	return err == nil && ended(pid)
+}
+
+// ended says whether a process is no more, or is a zombie that nobody waits for
+// (proc(5): the state is the first field behind the name, which is in brackets).
+func ended(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return errors.Is(err, os.ErrNotExist)
+	}
+	_, state, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')'):]), " ")
+	return strings.HasPrefix(state, "Z")
 }
 
 // namespaces lists the named network namespaces that begin with start.
