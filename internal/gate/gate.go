@@ -12,6 +12,7 @@ import (
 	"sluice/acl"
 	"sluice/internal/egress"
 	"sluice/internal/limit"
+	"sluice/internal/relay"
 	"sluice/internal/track"
 )
 
@@ -36,6 +37,9 @@ type Gate struct {
 	tunnels  atomic.Int64
 	draining atomic.Bool
 
+	// Poller is where tunnels rest; nil: they never do. Set it before the first
+	// request. It is closed by whoever made it, after the last tunnel.
+	Poller *relay.Poller
 	// Opened, if not nil, gets a record when a destination is connected. Set it
 	// before the first request.
 	Opened func(*track.Record)

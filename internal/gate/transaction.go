@@ -224,7 +224,7 @@ func (t *Transaction) Snapshot() track.Record {
 func (t *Transaction) Relay(client *net.TCPConn, o *Origin, early []byte) {
 	t.origin = o
 	t.tunnel.Start(client, o.Conn, relay.Options{
-		Up: o.lease.Up, Down: o.lease.Down, Idle: t.policy.Idle, Early: early,
+		Up: o.lease.Up, Down: o.lease.Down, Idle: t.policy.Idle, Early: early, Poller: t.gate.Poller,
 	}, t.relayed)
 	t.OnKill(func() { t.tunnel.Kill(t.howKilled()) })
 }

@@ -3,6 +3,7 @@ package relay
 import (
 	"errors"
 	"io"
+	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,12 @@ type platform struct {
 	err    error
 	bulk   bool // bytes come faster than buffers drain: splice
 	splice io.LimitedReader
+}
+
+func (m *mover) hold(on bool) {
+	if m.holding != nil {
+		m.holding(on)
+	}
 }
 
 // move waits for bytes and moves at most limit of them, by the cheaper way. io.EOF
@@ -59,10 +66,12 @@ func (m *mover) moveSmall() (int64, error) {
 	if buf == nil {
 		return 0, err
 	}
-	werr := m.write(buf[:n])
+	m.hold(true)
+	err = m.write(buf[:n])
+	m.hold(false)
 	buffers.Put(buf)
-	if werr != nil {
-		return 0, werr
+	if err != nil {
+		return 0, err
 	}
 	m.bulk = n == bufferSize
 	return int64(n), nil
@@ -107,6 +116,8 @@ func (m *mover) moveKnown(limit int64) (int64, error) {
 	if n < bufferSize {
 		m.bulk = false
 	}
+	m.hold(true)
+	defer m.hold(false)
 	if err := m.take(int(n)); err != nil {
 		return 0, err
 	}
@@ -147,7 +158,7 @@ func (p *platform) peekSome(fd uintptr) bool {
 // library does not say, but EPIPE comes from writing alone, and a connection that
 // a reset has ended is dead.
 func (m *mover) readFailed(err error) bool {
-	return !errors.Is(err, unix.EPIPE) && m.dead()
+	return errors.Is(err, os.ErrDeadlineExceeded) || !errors.Is(err, unix.EPIPE) && m.dead()
 }
 
 // ended tells what the end of src was. The kernel tells of a reset once, to

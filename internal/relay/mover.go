@@ -22,16 +22,19 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 type mover struct {
 	src, dst *net.TCPConn
 	bucket   *limit.Bucket
-	count    atomic.Int64
+	count    *atomic.Int64
 	moved    *atomic.Int64   // when bytes last moved; nil: nobody asks
 	stop     <-chan struct{} // ends a wait for the budget; nil: nothing does
 	// halfClosed says that the sending side of src was shut down; nil: it was not.
 	halfClosed *atomic.Bool
+	// holding is called when bytes are in hand, or are about to be; nil: nobody
+	// asks.
+	holding func(bool)
 	platform
 }
 
-func (m *mover) init(src, dst *net.TCPConn, b *limit.Bucket, stop <-chan struct{}, moved *atomic.Int64) {
-	m.src, m.dst, m.bucket, m.stop, m.moved = src, dst, b, stop, moved
+func (m *mover) init(src, dst *net.TCPConn, b *limit.Bucket, count *atomic.Int64) {
+	m.src, m.dst, m.bucket, m.count = src, dst, b, count
 	m.platform.init(m)
 }
 
@@ -45,8 +48,9 @@ func (m *mover) add(n int64) {
 }
 
 // take waits until n bytes of the budget are there.
-func (m *mover) take(n int) error {
-	wait := m.bucket.Take(n)
+func (m *mover) take(n int) error { return m.sleep(m.bucket.Take(n)) }
+
+func (m *mover) sleep(wait time.Duration) error {
 	if wait <= 0 {
 		return nil
 	}
@@ -67,12 +71,20 @@ func (m *mover) write(p []byte) error {
 		if err := m.take(n); err != nil {
 			return err
 		}
-		n, err := m.dst.Write(p[:n])
-		m.add(int64(n))
-		if err != nil {
-			return &writeError{err}
+		if err := m.send(p[:n]); err != nil {
+			return err
 		}
 		p = p[n:]
+	}
+	return nil
+}
+
+// send writes bytes that the budget was charged for already.
+func (m *mover) send(p []byte) error {
+	n, err := m.dst.Write(p)
+	m.add(int64(n))
+	if err != nil {
+		return &writeError{err}
 	}
 	return nil
 }
@@ -81,10 +93,8 @@ func (m *mover) write(p []byte) error {
 // unlimited), adding to count what was sent. Its errors are those of dst, as
 // IsWriteError tells.
 func Write(dst *net.TCPConn, p []byte, b *limit.Bucket, count *atomic.Int64) error {
-	m := mover{dst: dst, bucket: b}
-	err := m.write(p)
-	count.Add(m.count.Load())
-	return err
+	m := mover{dst: dst, bucket: b, count: count}
+	return m.write(p)
 }
 
 // CopyN moves exactly n bytes from src to dst as a tunnel would, spliced where
@@ -93,10 +103,9 @@ func Write(dst *net.TCPConn, p []byte, b *limit.Bucket, count *atomic.Int64) err
 // early, and errors of dst are told apart by IsWriteError. It closes neither.
 func CopyN(dst, src *net.TCPConn, n int64, b *limit.Bucket, count *atomic.Int64) error {
 	var m mover
-	m.init(src, dst, b, nil, nil)
+	m.init(src, dst, b, count)
 	for n > 0 {
 		k, err := m.move(n)
-		count.Add(m.count.Swap(0))
 		n -= k
 		if err == io.EOF && n > 0 {
 			return io.ErrUnexpectedEOF
@@ -111,10 +120,9 @@ func CopyN(dst, src *net.TCPConn, n int64, b *limit.Bucket, count *atomic.Int64)
 // CopyAll moves bytes from src to dst until src ends, else as CopyN.
 func CopyAll(dst, src *net.TCPConn, b *limit.Bucket, count *atomic.Int64) error {
 	var m mover
-	m.init(src, dst, b, nil, nil)
+	m.init(src, dst, b, count)
 	for {
 		_, err := m.move(1 << 62)
-		count.Add(m.count.Swap(0))
 		if err == io.EOF {
 			return nil
 		}

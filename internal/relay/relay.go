@@ -2,26 +2,30 @@
 // TCP connections, a budget for each direction, and an idle timeout; who may talk
 // to whom was decided before, and what the result means is for the caller.
 //
-// Bytes go from socket to socket by splice(2), through io.Copy as the standard
-// library does it, but never by leaving io.Copy alone with a connection: that
-// would keep a pipe of two descriptors and up to 1 MiB for each direction for as
-// long as the tunnel lives, and would hide how much has passed. A direction
-// waits for its socket with nothing in hand. When bytes arrive it first reads
-// them into a buffer borrowed from a pool, which is the cheapest way for a few of
-// them; when they fill that buffer it turns to splice for exactly as many bytes
-// as the kernel says are there (FIONREAD), so that the pipe is held only while
-// they move, counters are exact, and a budget is charged before and not after.
+// A tunnel is in one of two modes. While bytes flow it is active: a goroutine for
+// each direction waits for its socket with nothing in hand. When bytes arrive it
+// first reads them into a buffer borrowed from a pool, which is the cheapest way
+// for a few of them; when they fill that buffer it turns to splice(2), through
+// io.Copy as the standard library does it, for exactly as many bytes as the
+// kernel says are there (FIONREAD). So a pipe is held only while bytes move,
+// counters are exact, and a budget is charged before and not after. Leaving
+// io.Copy alone with a connection would keep a pipe of two descriptors and up to
+// 1 MiB for each direction for as long as the tunnel lives.
 //
-// On systems without splice(2) it copies through the same pooled buffers.
+// A tunnel that is quiet, or in which small messages go to and fro, is at rest:
+// it has no goroutine, and its sockets are in an epoll set of a Poller, whose few
+// goroutines relay what fits into one buffer by themselves. A message that does
+// not, a receiver that does not take it, or a budget that makes it wait, makes
+// the tunnel active again. Sockets leave the Go runtime's own poller meanwhile,
+// for it would wake a thread for each message as well.
+//
+// Elsewhere than on Linux tunnels are always active, and bytes are copied.
 package relay
 
 import (
-	"errors"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"sluice/internal/limit"
@@ -60,25 +64,34 @@ type Options struct {
 	// Early is what the client sent before the tunnel stood; it goes to the
 	// origin first. It is not kept longer than that.
 	Early []byte
+	// Poller is where the tunnel rests; nil: it stays active.
+	Poller *Poller
 }
 
 // Tunnel relays between two connections. Start it once; the zero value is ready.
 // It must not be copied.
 type Tunnel struct {
-	up, down direction
+	up, down flow
 	end      func(Result)
 	idle     time.Duration
-	timer    *time.Timer
-	moved    atomic.Int64  // when bytes last moved, in nanoseconds since epoch below
-	running  atomic.Int32  // directions still under way
-	stop     chan struct{} // closed by abort; nil without budgets
+	moved    atomic.Int64 // when bytes last moved, in nanoseconds since epoch below
+	poller   *Poller
 
-	mu    sync.Mutex
-	ended bool // first, how and err are set
-	cut   bool // both connections are closed by a kill, an error or the idle timer
-	first Side
-	how   string
-	err   error
+	mu     sync.Mutex
+	active *active // nil at rest and after the end
+	rest   rest    // the sockets at rest
+	cut    bool    // both connections are closed by a kill, an error or the idle timer
+	noted  bool    // first, how and err are set
+	first  Side
+	how    string
+	err    error
+}
+
+// flow is one direction, in either mode.
+type flow struct {
+	count  atomic.Int64
+	bucket *limit.Bucket
+	closed atomic.Bool // the end of the source was passed on
 }
 
 var epoch = time.Now()
@@ -87,24 +100,14 @@ func sinceEpoch() int64 { return int64(time.Since(epoch)) }
 
 // Start begins to relay and returns at once. The tunnel owns both connections
 // from here on: they are closed when end is called, which happens exactly once,
-// from a goroutine of the tunnel.
+// from a goroutine of its own.
 func (t *Tunnel) Start(client, origin *net.TCPConn, o Options, end func(Result)) {
-	t.end, t.idle = end, o.Idle
-	if o.Up != nil || o.Down != nil {
-		t.stop = make(chan struct{})
-	}
-	t.up.init(t, client, origin, Client, o.Up)
-	t.down.init(t, origin, client, Origin, o.Down)
-	t.up.halfClosed, t.down.halfClosed = &t.down.closed, &t.up.closed
+	t.end, t.idle, t.poller = end, o.Idle, o.Poller
+	t.up.bucket, t.down.bucket = o.Up, o.Down
 	t.moved.Store(sinceEpoch())
-	t.running.Store(2)
-	if t.idle > 0 {
-		t.mu.Lock()
-		t.timer = time.AfterFunc(t.idle, t.checkIdle)
-		t.mu.Unlock()
-	}
-	go t.down.run(nil)
-	go t.up.run(o.Early)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.activate(client, origin, backlog{from: Client, bytes: o.Early})
 }
 
 // Bytes returns what has been relayed so far: client to origin, and back.
@@ -115,132 +118,53 @@ func (t *Tunnel) Bytes() (up, down int64) { return t.up.count.Load(), t.down.cou
 // it does nothing.
 func (t *Tunnel) Kill(how string) { t.abort(Caller, how, nil) }
 
-func (t *Tunnel) checkIdle() {
-	quiet := time.Duration(sinceEpoch() - t.moved.Load())
-	if quiet >= t.idle {
-		t.abort(Caller, ByIdle, nil)
-		return
+// flowFrom returns the direction whose source is a side.
+func (t *Tunnel) flowFrom(s Side) *flow {
+	if s == Client {
+		return &t.up
 	}
+	return &t.down
+}
+
+func other(s Side) Side { return Client + Origin - s }
+
+// quiet returns for how long no byte has moved.
+func (t *Tunnel) quiet() time.Duration { return time.Duration(sinceEpoch() - t.moved.Load()) }
+
+// note keeps who ended the tunnel first and how; the caller holds mu.
+func (t *Tunnel) note(first Side, how string, err error) {
+	if !t.noted {
+		t.noted, t.first, t.how, t.err = true, first, how, err
+	}
+}
+
+// abort resets both connections.
+func (t *Tunnel) abort(first Side, how string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.cut && t.running.Load() > 0 {
-		t.timer.Reset(t.idle - quiet)
-	}
+	t.abortLocked(first, how, err)
 }
 
-// note keeps who ended the tunnel first and how.
-func (t *Tunnel) note(first Side, how string, err error) {
-	if !t.ended {
-		t.ended, t.first, t.how, t.err = true, first, how, err
-	}
-}
-
-// abort resets both connections. Closing wakes whatever waits on them.
-func (t *Tunnel) abort(first Side, how string, err error) {
-	if t.running.Load() == 0 {
-		return
-	}
-	t.mu.Lock()
-	if t.cut {
-		t.mu.Unlock()
+func (t *Tunnel) abortLocked(first Side, how string, err error) {
+	if t.cut || t.active == nil && !t.rest.resting() {
 		return
 	}
 	t.cut = true
-	if first == Caller || how != ByFIN && t.how == ByFIN {
-		t.ended = false // a cut tells more than the half-close before it
+	if first == Caller || t.how == ByFIN {
+		t.noted = false // a cut tells more than the half-close before it
 	}
 	t.note(first, how, err)
-	if t.stop != nil {
-		close(t.stop)
+	if t.active != nil {
+		t.active.cut() // its goroutines end the tunnel
+		return
 	}
-	t.mu.Unlock()
-	for _, c := range [2]*net.TCPConn{t.up.src, t.down.src} {
-		c.SetLinger(0) // close by RST, dropping what is unsent
-		c.Close()
-	}
+	t.leaveRest(true)
+	t.finish()
 }
 
-// finish ends one direction; the last of the two ends the tunnel.
+// finish tells the caller; the caller holds mu, and no byte moves any more.
 func (t *Tunnel) finish() {
-	if t.running.Add(-1) > 0 {
-		return
-	}
-	t.mu.Lock()
-	if t.timer != nil {
-		t.timer.Stop()
-	}
 	r := Result{First: t.first, How: t.how, Err: t.err}
-	t.mu.Unlock()
-	t.up.src.Close()
-	t.down.src.Close()
 	r.Up, r.Down = t.Bytes()
-	t.end(r)
+	go t.end(r)
 }
-
-// direction moves bytes one way.
-type direction struct {
-	mover
-	t      *Tunnel
-	from   Side
-	closed atomic.Bool // the end of src was passed on to dst
-}
-
-func (d *direction) init(t *Tunnel, src, dst *net.TCPConn, from Side, b *limit.Bucket) {
-	d.t, d.from = t, from
-	d.mover.init(src, dst, b, t.stop, &t.moved)
-}
-
-func (d *direction) run(early []byte) {
-	defer d.t.finish()
-	err := d.write(early)
-	for err == nil {
-		_, err = d.move(1 << 62)
-	}
-	switch {
-	case err == io.EOF:
-		d.passEnd()
-	case errors.Is(err, net.ErrClosed):
-		// Cut by abort, which has said why.
-	default:
-		d.fail(err)
-	}
-}
-
-// passEnd passes a FIN on; the other direction stays open (RFC 9293, section
-// 3.6). A tunnel that is being cut sends none, for its end is not a clean one. An
-// error here means that the other side is gone, which its own direction finds out.
-func (d *direction) passEnd() {
-	d.t.mu.Lock()
-	defer d.t.mu.Unlock()
-	if d.t.cut {
-		return
-	}
-	d.t.note(d.from, ByFIN, nil)
-	d.closed.Store(true)
-	d.dst.CloseWrite()
-}
-
-// fail passes a broken connection on: the other side gets a reset as well.
-func (d *direction) fail(err error) {
-	side := d.from
-	var w *writeError
-	if errors.As(err, &w) {
-		side = Client + Origin - d.from
-	}
-	if isReset(err) {
-		d.t.abort(side, ByReset, nil)
-		return
-	}
-	d.t.abort(side, ByError, err)
-}
-
-// isReset tells whether the peer reset its connection.
-func isReset(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNABORTED)
-}
-
-// writeError marks an error of the receiving side.
-type writeError struct{ err error }
-
-func (e *writeError) Error() string { return e.err.Error() }
-func (e *writeError) Unwrap() error { return e.err }

@@ -56,6 +56,8 @@ type tunnel struct {
 	result         chan Result
 }
 
+// start begins a tunnel. One that is given a Poller is at rest when start
+// returns, unless early bytes are under way.
 func start(t testing.TB, o Options) *tunnel {
 	t.Helper()
 	tun := &tunnel{result: make(chan Result, 1)}
@@ -63,7 +65,43 @@ func start(t testing.TB, o Options) *tunnel {
 	out, origin := pair(t)
 	tun.client, tun.origin = client, origin
 	tun.Start(near, out, o, func(r Result) { tun.result <- r })
+	if o.Poller != nil && len(o.Early) == 0 {
+		tun.settle(t)
+	}
 	return tun
+}
+
+// settle waits until the tunnel is at rest.
+func (tun *tunnel) settle(t testing.TB) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !tun.atRest(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the tunnel does not come to rest")
+		}
+	}
+}
+
+func (tun *tunnel) atRest() bool {
+	tun.mu.Lock()
+	defer tun.mu.Unlock()
+	return tun.rest.resting()
+}
+
+// inBothModes runs a test with tunnels that stay active, and with tunnels that
+// are at rest when it begins.
+func inBothModes(t *testing.T, test func(t *testing.T, p *Poller)) {
+	t.Run("active", func(t *testing.T) { test(t, nil) })
+	p, err := NewPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p == nil {
+		return // tunnels never rest on this system
+	}
+	t.Run("at rest", func(t *testing.T) {
+		test(t, p)
+		p.Close()
+	})
 }
 
 func (tun *tunnel) ended(t testing.TB) Result {
@@ -84,9 +122,13 @@ func random(n int) []byte {
 }
 
 func TestAllBytesArriveBothWaysAndAreCounted(t *testing.T) {
+	inBothModes(t, allBytesArriveBothWaysAndAreCounted)
+}
+
+func allBytesArriveBothWaysAndAreCounted(t *testing.T, p *Poller) {
 	for _, size := range []int{0, 1, bufferSize - 1, bufferSize, bufferSize + 1, 5 << 20} {
 		up, down := random(size), random(size/2)
-		tun := start(t, Options{Idle: time.Minute})
+		tun := start(t, Options{Idle: time.Minute, Poller: p})
 		go func() { tun.client.Write(up); tun.client.CloseWrite() }()
 		go func() { tun.origin.Write(down); tun.origin.CloseWrite() }()
 		gotUp := make(chan []byte)
@@ -105,8 +147,10 @@ func TestAllBytesArriveBothWaysAndAreCounted(t *testing.T) {
 	}
 }
 
-func TestEarlyBytesComeFirst(t *testing.T) {
-	tun := start(t, Options{Early: []byte("early,")})
+func TestEarlyBytesComeFirst(t *testing.T) { inBothModes(t, earlyBytesComeFirst) }
+
+func earlyBytesComeFirst(t *testing.T, p *Poller) {
+	tun := start(t, Options{Early: []byte("early,"), Poller: p})
 	tun.client.Write([]byte("late"))
 	tun.client.CloseWrite()
 	got, _ := io.ReadAll(tun.origin)
@@ -120,8 +164,12 @@ func TestEarlyBytesComeFirst(t *testing.T) {
 }
 
 func TestHalfCloseLeavesTheOtherDirectionOpen(t *testing.T) {
+	inBothModes(t, halfCloseLeavesTheOtherDirectionOpen)
+}
+
+func halfCloseLeavesTheOtherDirectionOpen(t *testing.T, p *Poller) {
 	for _, first := range []Side{Client, Origin} {
-		tun := start(t, Options{})
+		tun := start(t, Options{Poller: p})
 		a, b := tun.client, tun.origin
 		if first == Origin {
 			a, b = b, a
@@ -141,10 +189,12 @@ func TestHalfCloseLeavesTheOtherDirectionOpen(t *testing.T) {
 	}
 }
 
-func TestResetIsPassedOnAsReset(t *testing.T) {
+func TestResetIsPassedOnAsReset(t *testing.T) { inBothModes(t, resetIsPassedOnAsReset) }
+
+func resetIsPassedOnAsReset(t *testing.T, p *Poller) {
 	for _, first := range []Side{Client, Origin} {
 		for _, busy := range []bool{false, true} {
-			tun := start(t, Options{})
+			tun := start(t, Options{Poller: p})
 			a, b := tun.client, tun.origin
 			if first == Origin {
 				a, b = b, a
@@ -171,8 +221,10 @@ func TestResetIsPassedOnAsReset(t *testing.T) {
 	}
 }
 
-func TestKillResetsBothSides(t *testing.T) {
-	tun := start(t, Options{})
+func TestKillResetsBothSides(t *testing.T) { inBothModes(t, killResetsBothSides) }
+
+func killResetsBothSides(t *testing.T, p *Poller) {
+	tun := start(t, Options{Poller: p})
 	tun.Kill("drain")
 	tun.Kill("again")
 	for _, c := range []*net.TCPConn{tun.client, tun.origin} {
@@ -186,11 +238,15 @@ func TestKillResetsBothSides(t *testing.T) {
 }
 
 func TestIdleTimeoutCountsBothDirectionsTogether(t *testing.T) {
-	const idle = 300 * time.Millisecond
-	tun := start(t, Options{Idle: idle})
+	inBothModes(t, idleTimeoutCountsBothDirectionsTogether)
+}
+
+func idleTimeoutCountsBothDirectionsTogether(t *testing.T, p *Poller) {
+	const idle = 800 * time.Millisecond
+	tun := start(t, Options{Idle: idle, Poller: p})
 	begin := time.Now()
-	for range 4 { // only one direction is busy, and for longer than the timeout
-		time.Sleep(idle / 3)
+	for range 6 { // only one direction is busy, and for longer than the timeout
+		time.Sleep(idle / 4)
 		tun.origin.Write([]byte("x"))
 		if _, err := io.ReadFull(tun.client, make([]byte, 1)); err != nil {
 			t.Fatalf("after %v: %v", time.Since(begin), err)
@@ -198,7 +254,7 @@ func TestIdleTimeoutCountsBothDirectionsTogether(t *testing.T) {
 	}
 	busy := time.Since(begin)
 	r := tun.ended(t)
-	if r.How != ByIdle || r.First != Caller || r.Down != 4 {
+	if r.How != ByIdle || r.First != Caller || r.Down != 6 {
 		t.Errorf("result %+v", r)
 	}
 	if total := time.Since(begin); total < busy+idle*9/10 {
@@ -206,8 +262,10 @@ func TestIdleTimeoutCountsBothDirectionsTogether(t *testing.T) {
 	}
 }
 
-func TestASlowReaderIsNotOverrun(t *testing.T) {
-	tun := start(t, Options{})
+func TestASlowReaderIsNotOverrun(t *testing.T) { inBothModes(t, aSlowReaderIsNotOverrun) }
+
+func aSlowReaderIsNotOverrun(t *testing.T, p *Poller) {
+	tun := start(t, Options{Poller: p})
 	data := random(24 << 20)
 	go func() { tun.origin.Write(data); tun.origin.CloseWrite() }()
 	time.Sleep(50 * time.Millisecond) // let everything fill up
@@ -231,10 +289,12 @@ func bucket(t testing.TB, perSecond, burst int64) *limit.Bucket {
 	return lease.Up
 }
 
-func TestABudgetHoldsBackWhatIsOverIt(t *testing.T) {
+func TestABudgetHoldsBackWhatIsOverIt(t *testing.T) { inBothModes(t, aBudgetHoldsBackWhatIsOverIt) }
+
+func aBudgetHoldsBackWhatIsOverIt(t *testing.T, p *Poller) {
 	const rate, burst, size = 4 << 20, 64 << 10, 2 << 20
 	b := bucket(t, rate, burst)
-	tun := start(t, Options{Up: b})
+	tun := start(t, Options{Up: b, Poller: p})
 	begin := time.Now()
 	go func() { tun.client.Write(make([]byte, size)); tun.client.CloseWrite() }()
 	n, err := io.Copy(io.Discard, tun.origin)
@@ -250,9 +310,11 @@ func TestABudgetHoldsBackWhatIsOverIt(t *testing.T) {
 	tun.ended(t)
 }
 
-func TestKillEndsAWaitForTheBudget(t *testing.T) {
+func TestKillEndsAWaitForTheBudget(t *testing.T) { inBothModes(t, killEndsAWaitForTheBudget) }
+
+func killEndsAWaitForTheBudget(t *testing.T, p *Poller) {
 	b := bucket(t, 1, 1460) // a segment at once, the rest takes hours
-	tun := start(t, Options{Up: b})
+	tun := start(t, Options{Up: b, Poller: p})
 	go tun.client.Write(make([]byte, 8000))
 	io.ReadFull(tun.origin, make([]byte, 1460))
 	tun.Kill("killed")

@@ -20,6 +20,7 @@ import (
 	"sluice/internal/accesslog"
 	"sluice/internal/config"
 	"sluice/internal/gate"
+	"sluice/internal/relay"
 	"sluice/socks"
 )
 
@@ -69,6 +70,10 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	policy := s.policy(process)
 	s.gate = gate.New(policy, s.access.Record)
 	s.gate.Opened = s.access.Opened()
+	if s.gate.Poller, err = relay.NewPoller(); err != nil {
+		s.Close()
+		return nil, err
+	}
 	s.http = &forward.Handler{Gate: s.gate}
 	s.socks = &socks.Handler{Gate: s.gate}
 	s.announce(process, policy)
@@ -145,6 +150,9 @@ func (s *Server) Close() error {
 	s.closeListeners()
 	if s.admin != nil {
 		s.admin.close()
+	}
+	if s.gate != nil && s.gate.Poller != nil {
+		s.gate.Poller.Close()
 	}
 	return s.access.Close()
 }
