@@ -47,6 +47,18 @@ func serve(c *call) int {
 	if code, done := c.parse(fs, 0); done {
 		return code
 	}
+	// Before all that takes time: a log rotation must not end a process that is
+	// still reading a long file. What comes early is done once the proxy stands.
+	// The channels are apart from each other so that no reopening crowds out an end.
+	ends, reopens := make(chan os.Signal, 2), make(chan os.Signal, 1)
+	signal.Notify(ends, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(ends)
+	signal.Notify(reopens, syscall.SIGHUP, reopenSignal)
+	defer signal.Stop(reopens)
+	// The Go runtime ends a process that writes to a stdout or stderr whose reader
+	// is gone. Losing the log is no reason to cut every tunnel.
+	signal.Ignore(syscall.SIGPIPE)
+
 	cfg, err := load(f)
 	if err != nil {
 		return c.fault(err)
@@ -56,28 +68,25 @@ func serve(c *call) int {
 		return c.fault(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
 	cut, stopNow := context.WithCancel(context.Background())
 	defer stopNow()
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP, reopenSignal)
-	defer signal.Stop(signals)
-	go func() {
-		for sig := range signals {
-			switch {
-			case sig == syscall.SIGHUP || sig == reopenSignal:
-				s.ReopenLogs()
-			case ctx.Err() == nil:
-				stop()
-			default:
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx, cut) }()
+	for {
+		select {
+		case err := <-served:
+			if err != nil {
+				return c.fault(err)
+			}
+			return exitOK
+		case <-reopens:
+			s.ReopenLogs()
+		case <-ends:
+			if ctx.Err() != nil {
 				stopNow() // a second time: at once
 			}
+			stop()
 		}
-	}()
-	err = s.Serve(ctx, cut)
-	signal.Stop(signals)
-	close(signals)
-	if err != nil {
-		return c.fault(err)
 	}
-	return exitOK
 }

@@ -1,0 +1,125 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// process is a sluice that was started as its users start it.
+type process struct {
+	*exec.Cmd
+	t      *testing.T
+	stdout io.ReadCloser
+	lines  *bufio.Scanner // of stderr
+	ended  bool
+}
+
+func startServe(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command("sluice", append([]string{"serve", "--admin", ""}, args...)...), t: t}
+	var err error
+	if p.stdout, err = p.StdoutPipe(); err != nil {
+		t.Fatal(err)
+	}
+	stderr, err := p.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.lines = bufio.NewScanner(stderr)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if !p.ended {
+			p.Process.Kill()
+			p.Wait()
+		}
+	})
+	return p
+}
+
+// says waits for a line of stderr that has the text.
+func (p *process) says(text string) string {
+	p.t.Helper()
+	for p.lines.Scan() {
+		if strings.Contains(p.lines.Text(), text) {
+			return p.lines.Text()
+		}
+	}
+	p.t.Fatalf("it ended without saying %q", text)
+	return ""
+}
+
+func (p *process) end() error {
+	p.t.Helper()
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatal(err)
+	}
+	for p.lines.Scan() {
+	}
+	p.ended = true
+	return p.Wait()
+}
+
+// refused sends a request that leaves a record.
+func refused(t *testing.T, proxy string) {
+	t.Helper()
+	c, err := net.DialTimeout("tcp", proxy, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	fmt.Fprint(c, "CONNECT 127.0.0.1:80 HTTP/1.1\r\nHost: x\r\n\r\n")
+	if answer, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 403 ") {
+		t.Fatalf("answer %.60q, %v", answer, err)
+	}
+}
+
+func TestTheProxyOutlivesTheReaderOfItsLog(t *testing.T) {
+	p := startServe(t, "--listen", "127.0.0.1:0")
+	proxy := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(p.says(`"listening"`))
+	p.says(`"ready"`)
+	p.stdout.Close()
+	for range 3 {
+		refused(t, proxy)
+	}
+	if err := p.end(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+func TestASignalDuringALongStartIsHeeded(t *testing.T) {
+	const file = "[[rule]]\nname = \"r\"\naction = \"allow\"\nclients = [\"192.0.2.1\"]\n"
+	name := filepath.Join(t.TempDir(), "long.toml")
+	// The file is a pipe: once it has a reader, the start has begun, and is not over
+	// before its writer closes it.
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Skip(err)
+	}
+	p := startServe(t, "--listen", "127.0.0.1:0", "--config", name)
+	w, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(w, file)
+	p.Process.Signal(syscall.SIGHUP)
+	w.Close()
+	p.says(`"ready"`)
+	p.says(`"logs reopened"`)
+	if err := p.end(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+}
