@@ -17,6 +17,7 @@ type Poller struct {
 	loops []*loop
 	mu    sync.Mutex
 	next  int
+	memory
 }
 
 // maxLoops bounds the goroutines of a Poller: one of them relays some 100,000
@@ -40,6 +41,9 @@ func NewPoller() (*Poller, error) {
 
 // Close ends the goroutines and waits for them.
 func (p *Poller) Close() {
+	p.mu.Lock()
+	p.memory.stop()
+	p.mu.Unlock()
 	for _, l := range p.loops {
 		l.close()
 	}
@@ -48,10 +52,7 @@ func (p *Poller) Close() {
 // add puts a tunnel to rest. It says false, and leaves the connections as they
 // are, when there is no descriptor to do it with. The caller holds t.mu.
 func (p *Poller) add(t *Tunnel, client, origin *net.TCPConn) bool {
-	p.mu.Lock()
-	l := p.loops[p.next%len(p.loops)]
-	p.next++
-	p.mu.Unlock()
+	l := p.loopForNext()
 	a, ok := detach(client)
 	if !ok {
 		return false
@@ -67,6 +68,22 @@ func (p *Poller) add(t *Tunnel, client, origin *net.TCPConn) bool {
 	t.rest = rest{loop: l, fds: [2]int32{int32(a), int32(b)}}
 	l.add(t)
 	return true
+}
+
+// loopForNext deals tunnels out in turn, and keeps count of them.
+func (p *Poller) loopForNext() *loop {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.loops[p.next%len(p.loops)]
+	p.next++
+	if p.next%giveBackAfter == 0 {
+		n := 0
+		for _, l := range p.loops {
+			n += l.len()
+		}
+		p.grown(n)
+	}
+	return l
 }
 
 // detach returns another descriptor of a connection's socket.
@@ -175,6 +192,13 @@ func (l *loop) remove(r rest) {
 	l.tunnels[r.slot] = nil
 	l.stamps[r.slot] = (l.stamps[r.slot] + 1) << 1 >> 1
 	l.free = append(l.free, r.slot)
+}
+
+// len returns the number of tunnels at rest.
+func (l *loop) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.tunnels) - len(l.free)
 }
 
 // at returns who is in a place, or nil when whoever it was has left.
