@@ -4,6 +4,7 @@ import (
 	"net"
 	"time"
 
+	"sluice/acl"
 	"sluice/internal/egress"
 	"sluice/internal/gate"
 )
@@ -12,8 +13,9 @@ import (
 type exchange struct {
 	s    *session
 	tx   *gate.Transaction
-	head []byte   // the request's head as the origin gets it; borrowed
-	to   string   // host and port, for sentences
+	head []byte // the request's head as the origin gets it; borrowed
+	host acl.Host
+	port uint16
 	body body     // of the request
 	hop  []string // fields that Connection named
 
@@ -83,7 +85,7 @@ func (x *exchange) prepare(h *head) *egress.Error {
 		x.last = true
 		return gate.Malformed(err.Error())
 	}
-	x.to = t.host.Join(t.port)
+	x.host, x.port = t.host, t.port
 	if e := x.s.admit(x.tx, h, t); e != nil {
 		return e
 	}
@@ -92,7 +94,7 @@ func (x *exchange) prepare(h *head) *egress.Error {
 	}
 	x.hop = h.named()
 	x.upgrade = h.upgrade && h.protocols && !h.httpOrTLS && !x.http10 && x.body.kind == noBody
-	x.head = h.appendRequest(borrow(false)[:0], sent{target: t, upgrade: x.upgrade, last: x.last, via: x.s.h.viaLine})
+	x.head = h.appendRequest(borrow(false)[:0], sent{target: t, upgrade: x.upgrade, last: x.last, via: x.s.h.via[h.minor]})
 	return nil
 }
 
@@ -215,8 +217,7 @@ func abort(c *net.TCPConn) {
 // that may have come before.
 func (x *exchange) send() {
 	in, rest, first := &x.s.in, x.body, x.head
-	if b := in.buffered(); rest.kind == sized && len(b) > 0 && cap(first)-len(first) >= len(b) {
-		b = b[:min(rest.length, int64(len(b)))]
+	if b := sizedPart(rest, in.buffered()); len(b) > 0 && cap(first)-len(first) >= len(b) {
 		first = append(first, b...)
 		rest.length -= int64(len(b))
 		in.skip(len(b))
@@ -233,4 +234,12 @@ func (x *exchange) send() {
 	}
 	x.uploaded = make(chan struct{})
 	go x.upload(rest)
+}
+
+// sizedPart returns what of b belongs to a sized body.
+func sizedPart(how body, b []byte) []byte {
+	if how.kind != sized {
+		return nil
+	}
+	return b[:min(how.length, int64(len(b)))]
 }

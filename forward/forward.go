@@ -44,9 +44,9 @@ type Handler struct {
 	// comes back is known.
 	Via string
 
-	once    sync.Once
-	name    string // in Via
-	viaLine string
+	once sync.Once
+	name string    // in Via
+	via  [2]string // the line, by the minor version of what came in
 }
 
 func (h *Handler) pseudonym() string {
@@ -58,7 +58,7 @@ func (h *Handler) pseudonym() string {
 
 func (h *Handler) prepare() {
 	h.name = h.pseudonym() + "-" + rand.Text()[:12]
-	h.viaLine = "Via: 1.1 " + h.name + crlf
+	h.via = [2]string{"Via: 1.0 " + h.name + crlf, "Via: 1.1 " + h.name + crlf}
 }
 
 // Serve handles one accepted connection until it ends and closes it, unless a

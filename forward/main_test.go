@@ -71,6 +71,7 @@ func newProxy(t testing.TB, s setup) *proxy {
 	p := &proxy{t: t, records: make(chan track.Record, 10000)}
 	p.gate = gate.New(policy, func(r *track.Record) { p.records <- *r })
 	p.handler = &Handler{Gate: p.gate}
+	p.handler.once.Do(p.handler.prepare) // for its name
 	p.serve()
 	return p
 }

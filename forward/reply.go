@@ -65,7 +65,7 @@ func (x *exchange) answer() error {
 // interim passes a 1xx answer on to a client that knows them (RFC 9110, section
 // 15.2).
 func (x *exchange) interim(h *head, n int) error {
-	b := h.appendAnswer(borrow(false)[:0], body{}, x.s.h.viaLine, false)
+	b := h.appendAnswer(borrow(false)[:0], body{}, x.s.h.via[h.minor], false)
 	defer func() { giveBack(b) }()
 	x.s.out.skip(n)
 	if x.http10 {
@@ -85,12 +85,11 @@ func (x *exchange) final(h *head, n int) error {
 	}
 	x.reusable = h.minor == 1 && !h.close && how.kind != untilClose
 	x.last = x.last || framed.kind == untilClose || x.s.h.Gate.Draining() || !x.isUploaded(uploadGrace)
-	b := h.appendAnswer(borrow(false)[:0], framed, x.s.h.viaLine, x.last)
+	b := h.appendAnswer(borrow(false)[:0], framed, x.s.h.via[h.minor], x.last)
 	defer func() { giveBack(b) }()
 	hop, status := h.named(), h.status
 	x.s.out.skip(n)
-	if c := x.s.out.buffered(); how.kind == sized && cap(b)-len(b) >= len(c) {
-		c = c[:min(how.length, int64(len(c)))]
+	if c := sizedPart(how, x.s.out.buffered()); len(c) > 0 && cap(b)-len(b) >= len(c) {
 		b = append(b, c...)
 		how.length -= int64(len(c))
 		x.s.out.skip(len(c))
@@ -106,7 +105,7 @@ func (x *exchange) final(h *head, n int) error {
 func (x *exchange) switchProtocols(h *head, n int) error {
 	s := x.s
 	x.watch.stop()
-	b := h.appendAnswer(nil, body{}, s.h.viaLine, false)
+	b := h.appendAnswer(nil, body{}, s.h.via[h.minor], false)
 	s.out.skip(n)
 	x.status, x.last = statusSwitching, true
 	if err := x.down.write(append(b, s.out.take()...)); err != nil {
@@ -218,9 +217,10 @@ func (x *exchange) explain(err error, cut bool) failure {
 		<-x.uploaded // it has closed the connection, or both were
 	}
 	var f flaw
+	to := x.host.Join(x.port)
 	switch {
 	case cut:
-		return failure{&egress.Error{Kind: egress.Timeout, Sentence: x.to + " sent nothing for " + x.stall.idle.String(), Err: err},
+		return failure{&egress.Error{Kind: egress.Timeout, Sentence: to + " sent nothing for " + x.stall.idle.String(), Err: err},
 			track.Sluice, relay.ByIdle}
 	case x.watch.gone.Load() || relay.IsWriteError(err):
 		return clientGone(err)
@@ -229,11 +229,11 @@ func (x *exchange) explain(err error, cut bool) failure {
 	case x.uploadFailed():
 		return clientGone(x.uploadErr)
 	case errors.As(err, &f):
-		return failure{x.protocol("the answer of "+x.to+" cannot be read: "+string(f), nil), track.Origin, relay.ByError}
+		return failure{x.protocol("the answer of "+to+" cannot be read: "+string(f), nil), track.Origin, relay.ByError}
 	case x.silent && x.status == 0:
-		return failure{x.protocol(x.to+" closed the connection before it answered", err), track.Origin, how(err)}
+		return failure{x.protocol(to+" closed the connection before it answered", err), track.Origin, how(err)}
 	}
-	return failure{x.protocol("the answer of "+x.to+" ended early", err), track.Origin, how(err)}
+	return failure{x.protocol("the answer of "+to+" ended early", err), track.Origin, how(err)}
 }
 
 // uploadFailed tells whether the client is the reason that its request's body was

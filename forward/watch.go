@@ -89,7 +89,6 @@ type stall struct {
 	mu      sync.Mutex
 	timer   *time.Timer
 	moved   int64 // bytes, when last looked at
-	since   time.Time
 	stopped bool
 	fired   bool
 }
@@ -100,7 +99,7 @@ func (x *stall) start() {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.moved, x.since = x.up.Load()+x.down.Load(), time.Now()
+	x.moved = x.up.Load() + x.down.Load()
 	x.timer = time.AfterFunc(x.idle, x.look)
 }
 
