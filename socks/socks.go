@@ -173,7 +173,11 @@ func (s *session) Allow(ctx context.Context, r *socks5.Request) (context.Context
 // dial lets the gate decide and dial. The context that the library gives ends
 // with nothing, hence the own one.
 func (s *session) dial(context.Context, string, string) (net.Conn, error) {
-	origin, e := s.tx.Dial(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	s.tx.OnKill(cancel)
+	defer s.tx.OnKill(nil)
+	origin, e := s.tx.Dial(ctx)
 	// The answer gets its own time, for the dial may have used up the handshake's.
 	s.conn.SetDeadline(time.Now().Add(s.gate.Policy().Handshake))
 	if e != nil {

@@ -116,10 +116,11 @@ func (t *Transaction) decide() *egress.Error {
 }
 
 // Dial decides, takes the client's place and connects to the destination. The
-// Origin must be closed, unless Relay takes it over. ctx ends the dial early.
+// Origin must be closed, unless Relay takes it over. ctx ends the dial early;
+// the caller ends it when the client leaves, and has OnKill end it.
 func (t *Transaction) Dial(ctx context.Context) (*Origin, *egress.Error) {
 	if t.gate.Draining() {
-		return nil, &egress.Error{Kind: egress.ServerFull, Sentence: "this proxy is shutting down", RetryAfter: 5 * time.Second}
+		return nil, &egress.Error{Kind: egress.ServerFull, Sentence: "this proxy is shutting down", RetryAfter: retryAfter}
 	}
 	if e := t.decide(); e != nil {
 		return nil, e
@@ -134,12 +135,23 @@ func (t *Transaction) Dial(ctx context.Context) (*Origin, *egress.Error) {
 	t.mu.Unlock()
 	if e != nil {
 		o.release()
+		if e.Kind == egress.ClientGone && t.howKilled() != "" {
+			e = errKilled()
+		}
 		return nil, e
 	}
 	o.Conn, o.address = res.Conn, res.Addr
 	t.opened()
 	return o, nil
 }
+
+// errKilled is told to a client that still waits when its transaction is killed.
+func errKilled() *egress.Error {
+	return &egress.Error{Kind: egress.ServerFull, Sentence: "this proxy has ended the request", RetryAfter: retryAfter}
+}
+
+// retryAfter is when a client of a full or stopping proxy may try again.
+const retryAfter = 5 * time.Second
 
 func (t *Transaction) opened() {
 	if t.gate.Opened != nil {
@@ -327,7 +339,7 @@ func (o *Origin) admit(client netip.Addr) *egress.Error {
 	p := o.policy
 	if n := o.gate.tunnels.Add(1); p.MaxTunnels > 0 && n > int64(p.MaxTunnels) {
 		o.gate.tunnels.Add(-1)
-		return &egress.Error{Kind: egress.ServerFull, Sentence: "this proxy has no tunnel left", RetryAfter: 5 * time.Second}
+		return &egress.Error{Kind: egress.ServerFull, Sentence: "this proxy has no tunnel left", RetryAfter: retryAfter}
 	}
 	var l limit.Limits
 	if o.rule < len(p.Limits) {

@@ -273,6 +273,40 @@ func TestASecondSignalCutsAtOnce(t *testing.T) {
 	}
 }
 
+func TestADialUnderWayHoldsUpNoEnd(t *testing.T) {
+	for _, c := range []struct{ name, request, answer string }{
+		{"connect", "CONNECT example.com:80 HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 503 "},
+		{"http", "GET http://example.com/ HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 503 "},
+		{"socks5", "\x05\x01\x00\x05\x01\x00\x03\x0bexample.com\x00\x50", "\x05\x00\x05\x01"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			silent, err := net.ListenPacket("udp", "127.0.0.1:0") // a name server that does not answer
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer silent.Close()
+			r := run(t, base+fmt.Sprintf("resolver = [%q]\n[server]\ndrain = \"0s\"\n[timeouts]\ndial = \"10m\"\n", silent.LocalAddr()))
+			conn, err := net.Dial("tcp", r.addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			io.WriteString(conn, c.request)
+			if _, _, err := silent.ReadFrom(make([]byte, 512)); err != nil {
+				t.Fatal(err)
+			}
+			r.stop()
+			r.wait()
+			if answer, _ := io.ReadAll(conn); !strings.HasPrefix(string(answer), c.answer) {
+				t.Errorf("answer %q", answer)
+			}
+			if recs := r.records(); len(recs) != 1 || recs[0]["outcome"] != "server_full" || recs[0]["closed_by"] != "sluice" || recs[0]["closed_how"] != "drain" {
+				t.Errorf("records %v", recs)
+			}
+		})
+	}
+}
+
 func TestAProbeLeavesNoRecordAndNoError(t *testing.T) {
 	r := run(t, base)
 	for range 3 {
