@@ -2,10 +2,14 @@ package gate
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -225,12 +229,114 @@ func TestPasswordsAreChecked(t *testing.T) {
 		{"ann", "secret", true}, {"ann", "secret", true}, {"ann", "Secret", false}, {"ann", "", false},
 		{"bob", "secret", false}, {"", "secret", false}, {"ann\x00", "secret", false}, {"annsecret", "", false},
 	} {
-		if got := u.Check(c.user, c.password); got != c.right {
-			t.Errorf("%q, %q: %v", c.user, c.password, got)
+		if got, err := u.Check(t.Context(), guesser, c.user, c.password); got != c.right || err != nil {
+			t.Errorf("%q, %q: %v, %v", c.user, c.password, got, err)
 		}
 	}
 	var none *Users
-	if none.Check("ann", "secret") {
+	if right, err := none.Check(t.Context(), guesser, "ann", "secret"); right || err != nil {
 		t.Error("without users somebody was let in")
 	}
+	if len(u.lines) != 0 {
+		t.Errorf("%d clients are remembered", len(u.lines))
+	}
+}
+
+var guesser, honest = netip.MustParseAddr("192.0.2.66"), netip.MustParseAddr("192.0.2.7")
+
+func TestWhoeverGuessesMuchHoldsUpHimself(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := NewUsers(map[string][]byte{"ann": hash})
+	u.busy <- struct{}{} // nothing is checked until all stand in line
+	ctx, giveUp := context.WithCancel(context.Background())
+	var guesses sync.WaitGroup
+	var wrong, given, turnedAway atomic.Int64
+	for i := range maxLine + 10 {
+		guesses.Go(func() {
+			right, err := u.Check(ctx, guesser, "ann", fmt.Sprint("guess ", i))
+			switch {
+			case right:
+				t.Error("a guess was right")
+			case errors.Is(err, errMuchGuessing):
+				turnedAway.Add(1)
+			case errors.Is(err, context.Canceled):
+				given.Add(1)
+			case err == nil:
+				wrong.Add(1)
+			}
+		})
+	}
+	waiting := func(a netip.Addr, n int) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			u.mu.Lock()
+			l := u.lines[a]
+			there := l != nil && l.long == n && len(l.first) == 1
+			u.mu.Unlock()
+			if there {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: not %d waiting", a, n)
+			}
+		}
+	}
+	waiting(guesser, maxLine)
+	answered := make(chan bool)
+	go func() {
+		right, err := u.Check(context.Background(), honest, "ann", "secret")
+		answered <- right && err == nil
+	}()
+	waiting(honest, 1)
+	<-u.busy
+	if !<-answered {
+		t.Error("the right password is refused")
+	}
+	if n := wrong.Load(); n > 2 { // the one before, and the one after that may have begun
+		t.Errorf("%d guesses were checked before it", n)
+	}
+	giveUp()
+	guesses.Wait()
+	if turnedAway.Load() != 10 || wrong.Load()+given.Load() != maxLine {
+		t.Errorf("%d turned away, %d wrong, %d given up", turnedAway.Load(), wrong.Load(), given.Load())
+	}
+	if len(u.lines) != 0 || len(u.busy) != 0 {
+		t.Errorf("%d clients and %d checks are left", len(u.lines), len(u.busy))
+	}
+}
+
+func TestAKilledLoginWaitsNoLonger(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t, []acl.Rule{allow("r")}, func(p *Policy) { p.Users = NewUsers(map[string][]byte{"ann": hash}) })
+	f.Policy().Users.busy <- struct{}{}
+	tx := f.begin("127.0.0.1")
+	f.Live().KillAll("drain")
+	e := tx.Login("ann", "secret")
+	if e == nil || e.Kind != egress.ServerFull {
+		t.Errorf("got %v", e)
+	}
+	tx.Fail(e, 503)
+}
+
+func TestAPasswordIsNotWaitedForLongerThanAHandshake(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t, []acl.Rule{allow("r")}, func(p *Policy) {
+		p.Users, p.Handshake = NewUsers(map[string][]byte{"ann": hash}), 10*time.Millisecond
+	})
+	f.Policy().Users.busy <- struct{}{}
+	tx := f.begin("127.0.0.1")
+	e := tx.Login("ann", "secret")
+	if e == nil || e.Kind != egress.ClientLimit || e.RetryAfter == 0 {
+		t.Errorf("got %v", e)
+	}
+	tx.Fail(e, 429)
 }

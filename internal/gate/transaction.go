@@ -51,9 +51,25 @@ func (t *Transaction) Request(method, path string) {
 	t.mu.Unlock()
 }
 
-// Login checks credentials and makes the user known to the rules.
+// Login checks credentials and makes the user known to the rules. It waits no
+// longer than a handshake may take.
 func (t *Transaction) Login(user, password string) *egress.Error {
-	if !t.policy.Users.Check(user, password) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if d := t.policy.Handshake; d > 0 {
+		var end context.CancelFunc
+		ctx, end = context.WithTimeout(ctx, d)
+		defer end()
+	}
+	t.OnKill(cancel)
+	defer t.OnKill(nil)
+	right, err := t.policy.Users.Check(ctx, limit.Key(t.rec.Client.Addr()), user, password)
+	switch {
+	case err != nil && t.howKilled() != "":
+		return errKilled()
+	case err != nil:
+		return &egress.Error{Kind: egress.ClientLimit, Sentence: "too many passwords wait to be checked", RetryAfter: retryAfter, Err: err}
+	case !right:
 		return &egress.Error{Kind: egress.AuthRequired, Sentence: "the user or the password is wrong"}
 	}
 	t.SetUser(user)

@@ -1,9 +1,12 @@
 package gate
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
+	"net/netip"
 	"sync"
 
 	"golang.org/x/crypto/bcrypt"
@@ -11,16 +14,30 @@ import (
 
 // Users checks passwords against bcrypt hashes. A hash is slow to check on
 // purpose, and clients send their password with each connection, so a password
-// that was right is remembered by a keyed digest of it. The nil Users has none.
+// that was right is remembered by a keyed digest of it. What has to be checked
+// takes turns: one check at a time, so that guessing uses up one processor at
+// most, and each client one place among those that wait, so that whoever guesses
+// much holds up himself. The nil Users has none.
 type Users struct {
 	hashes map[string][]byte
 	dummy  []byte        // compared for unknown names, so that they take as long
-	busy   chan struct{} // bounds the processors that guessing can use up
+	busy   chan struct{} // holds the check under way
 
 	key   [sha256.Size]byte
 	mu    sync.Mutex
 	right map[[sha256.Size]byte]struct{}
+	lines map[netip.Addr]*line // of clients with a check under way or waiting
 }
+
+// line is where the checks of one client wait for each other.
+type line struct {
+	first chan struct{} // holds the one that stands among those of all clients
+	long  int
+}
+
+// maxLine is how many checks of one client may wait: those of a client that
+// opens its connections all at once, whose first answer serves the others.
+const maxLine = 64
 
 // maxRemembered bounds the remembered passwords; past it they are forgotten all
 // at once.
@@ -31,7 +48,7 @@ func NewUsers(hashes map[string][]byte) *Users {
 	if len(hashes) == 0 {
 		return nil
 	}
-	u := &Users{hashes: hashes, busy: make(chan struct{}, 1), right: make(map[[sha256.Size]byte]struct{})}
+	u := &Users{hashes: hashes, busy: make(chan struct{}, 1), right: make(map[[sha256.Size]byte]struct{}), lines: make(map[netip.Addr]*line)}
 	rand.Read(u.key[:])
 	for _, h := range hashes {
 		u.dummy = h // any: its cost is what matters
@@ -39,27 +56,34 @@ func NewUsers(hashes map[string][]byte) *Users {
 	return u
 }
 
+// errMuchGuessing is the error of a client that has too many checks waiting.
+var errMuchGuessing = errors.New("too many passwords to check")
+
 // Check tells whether the password is the user's. It takes as long for unknown
-// users as for wrong passwords.
-func (u *Users) Check(user, password string) bool {
+// users as for wrong passwords. While others' are checked it waits, until ctx
+// ends, whose error it returns then. client is who guesses, if it is guessing.
+func (u *Users) Check(ctx context.Context, client netip.Addr, user, password string) (bool, error) {
 	if u == nil || user == "" {
-		return false
+		return false, nil
 	}
 	digest := u.digest(user, password)
-	u.mu.Lock()
-	_, ok := u.right[digest]
-	u.mu.Unlock()
-	if ok {
-		return true
+	if u.remembers(digest) {
+		return true, nil
 	}
-	u.busy <- struct{}{}
-	defer func() { <-u.busy }()
+	leave, err := u.wait(ctx, client)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
+	if u.remembers(digest) { // by now
+		return true, nil
+	}
 	hash, known := u.hashes[user]
 	if !known {
 		hash = u.dummy
 	}
 	if bcrypt.CompareHashAndPassword(hash, []byte(password)) != nil || !known {
-		return false
+		return false, nil
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -67,7 +91,59 @@ func (u *Users) Check(user, password string) bool {
 		clear(u.right)
 	}
 	u.right[digest] = struct{}{}
-	return true
+	return true, nil
+}
+
+func (u *Users) remembers(digest [sha256.Size]byte) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_, ok := u.right[digest]
+	return ok
+}
+
+// wait waits for the client's turn. leave ends it.
+func (u *Users) wait(ctx context.Context, client netip.Addr) (leave func(), err error) {
+	l, err := u.join(client)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case l.first <- struct{}{}:
+	case <-ctx.Done():
+		u.quit(client, l)
+		return nil, ctx.Err()
+	}
+	select {
+	case u.busy <- struct{}{}:
+	case <-ctx.Done():
+		<-l.first
+		u.quit(client, l)
+		return nil, ctx.Err()
+	}
+	return func() { <-u.busy; <-l.first; u.quit(client, l) }, nil
+}
+
+func (u *Users) join(client netip.Addr) (*line, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	l := u.lines[client]
+	if l == nil {
+		l = &line{first: make(chan struct{}, 1)}
+		u.lines[client] = l
+	}
+	if l.long >= maxLine {
+		return nil, errMuchGuessing
+	}
+	l.long++
+	return l, nil
+}
+
+func (u *Users) quit(client netip.Addr, l *line) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if l.long--; l.long == 0 {
+		delete(u.lines, client)
+	}
 }
 
 func (u *Users) digest(user, password string) (d [sha256.Size]byte) {
