@@ -10,12 +10,12 @@
 //
 //	lab.Need(t, lab.Needs{Root: true, Programs: []string{"curl"}})
 //	n := lab.New(t)
-//	relay := n.Host("relay", netip.MustParsePrefix("198.18.0.2/15"))
-//	blocked := n.Host("blocked", netip.MustParsePrefix("198.18.0.3/15"))
-//	cdn := n.Host("cdn", netip.MustParsePrefix("198.18.1.1/15"))
-//	n.Name("cdn.example", cdn.Addr())
-//	blocked.Prohibit(t, netip.PrefixFrom(cdn.Addr(), 32))
-//	proxy := lab.StartSluice(t, relay, "--allow", "198.18.0.3/32", "--allow-private", lab.Range)
+//	relay := n.Host(t, "relay", netip.MustParsePrefix("198.18.0.2/15"))
+//	blocked := n.Host(t, "blocked", netip.MustParsePrefix("198.18.0.3/15"))
+//	cdn := n.Host(t, "cdn", netip.MustParsePrefix("198.18.1.1/15"))
+//	n.Name(t, "cdn.example", cdn.Addr())
+//	blocked.Prohibit(t, cdn.Prefix())
+//	proxy := lab.StartSluice(t, relay, "--allow", blocked.Prefix().String(), "--allow-private", lab.Range)
 //	out, err := blocked.Command(ctx, "curl", "-x", proxy.URL("http"), "http://cdn.example/").Output()
 //
 // Commands of a host run in its network namespace and in a mount namespace of
