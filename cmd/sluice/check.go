@@ -10,6 +10,8 @@ import (
 
 	"sluice/acl"
 	"sluice/internal/config"
+	"sluice/internal/egress"
+	"sluice/internal/server"
 )
 
 func check(c *call) int {
@@ -112,11 +114,16 @@ func (c *call) explain(cfg *config.Config, req acl.Request) int {
 		fmt.Fprintln(c.stdout, what+cfg.Policy.Sentence(req, d))
 		return exitFault
 	}
-	if what, refused := refusedAddress(cfg, req.Host); refused {
-		fmt.Fprintf(c.stdout, "denied: rule %s allows it, but %s is not a public address (%s) and egress.allow_private does not list it\n", steps[len(steps)-1].Rule, req.Host, what)
+	rule := steps[len(steps)-1].Rule
+	if e := refusedAddress(cfg, req); e != nil {
+		hint := ""
+		if e.Kind == egress.NotPublic && !acl.Unwrap(req.Host.Addr()).IsUnspecified() {
+			hint = ", and egress.allow_private does not list it"
+		}
+		fmt.Fprintf(c.stdout, "denied: rule %s allows it, but %s%s\n", rule, e.Sentence, hint)
 		return exitFault
 	}
-	fmt.Fprintf(c.stdout, "allowed: rule %s lets %s reach %s", steps[len(steps)-1].Rule, req.Client, req.Host.Join(req.Port))
+	fmt.Fprintf(c.stdout, "allowed: rule %s lets %s reach %s", rule, req.Client, req.Host.Join(req.Port))
 	if !req.Host.IsAddr() {
 		fmt.Fprint(c.stdout, "; addresses that it resolves to are judged when it is dialled")
 	}
@@ -124,16 +131,12 @@ func (c *call) explain(cfg *config.Config, req acl.Request) int {
 	return exitOK
 }
 
-// refusedAddress tells whether a literal address is one that is never dialled.
-func refusedAddress(cfg *config.Config, h acl.Host) (what string, refused bool) {
-	if !h.IsAddr() {
-		return "", false
+// refusedAddress tells why a literal address is never dialled, or nil.
+func refusedAddress(cfg *config.Config, req acl.Request) *egress.Error {
+	if !req.Host.IsAddr() {
+		return nil
 	}
-	what, refused = acl.NotPublic(h.Addr())
-	for _, p := range cfg.Egress.AllowPrivate {
-		refused = refused && !p.Contains(acl.Unwrap(h.Addr()))
-	}
-	return what, refused
+	return server.Refuses(cfg, netip.AddrPortFrom(req.Host.Addr(), req.Port))
 }
 
 // text is a string as a flag's value.

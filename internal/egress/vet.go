@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -10,6 +11,21 @@ import (
 
 	"sluice/acl"
 )
+
+// Refuses returns the error of a dial to an address that does not pass, or nil.
+// It dials nothing.
+func (d *Dialer) Refuses(a netip.AddrPort) *Error {
+	h, err := acl.HostFromAddr(a.Addr())
+	if err != nil {
+		return &Error{Kind: Malformed, Sentence: err.Error()}
+	}
+	now := time.Now()
+	c := call{Dialer: d, Target: Target{Host: h, Port: a.Port()}, start: now}
+	if c.vet(h.Addr()) {
+		return nil
+	}
+	return c.failure(context.Background(), now)
+}
 
 // vet tells whether an address, unmapped, may be dialled, and notes why not. An
 // address of the proxy itself is refused before all else, so that no

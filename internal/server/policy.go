@@ -1,7 +1,9 @@
 package server
 
 import (
+	"net"
 	"net/netip"
+	"strings"
 
 	"sluice/internal/config"
 	"sluice/internal/egress"
@@ -19,14 +21,37 @@ func (s *Server) policy(p process) *gate.Policy {
 		Handshake:  cfg.Timeouts.Handshake,
 		Idle:       cfg.Timeouts.Idle,
 		MaxTunnels: maxTunnels(cfg, p),
-		Dialer: &egress.Dialer{
-			AllowPrivate: cfg.Egress.AllowPrivate,
-			Resolver:     cfg.Egress.Resolver,
-			Prefer:       egress.Prefer(cfg.Egress.Prefer),
-			Timeout:      cfg.Timeouts.Dial,
-			Own:          egress.OwnAddrs(s.ownAddrs()),
-		},
+		Dialer:     dialer(cfg, s.ownAddrs()),
 	}
+}
+
+func dialer(cfg *config.Config, own []netip.AddrPort) *egress.Dialer {
+	return &egress.Dialer{
+		AllowPrivate: cfg.Egress.AllowPrivate,
+		Resolver:     cfg.Egress.Resolver,
+		Prefer:       egress.Prefer(cfg.Egress.Prefer),
+		Timeout:      cfg.Timeouts.Dial,
+		Own:          egress.OwnAddrs(own),
+	}
+}
+
+// Refuses returns why a proxy of this configuration, on this machine, dials an
+// address never, or nil. Ports that the system chooses at the start are not known
+// here.
+func Refuses(cfg *config.Config, a netip.AddrPort) *egress.Error {
+	var own []netip.AddrPort
+	add := func(address string) {
+		if l, err := net.ResolveTCPAddr("tcp", address); err == nil && l.Port != 0 {
+			own = append(own, l.AddrPort())
+		}
+	}
+	for _, l := range cfg.Listeners {
+		add(l.Address)
+	}
+	if cfg.Admin != "" && !strings.HasPrefix(cfg.Admin, "unix:") {
+		add(cfg.Admin)
+	}
+	return dialer(cfg, own).Refuses(a)
 }
 
 // limitsOf resolves the limits of each rule. Rules without rates of their own
