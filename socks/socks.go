@@ -177,7 +177,9 @@ func (s *session) dial(context.Context, string, string) (net.Conn, error) {
 	defer cancel()
 	s.tx.OnKill(cancel)
 	defer s.tx.OnKill(nil)
+	stop := watch(s.conn, cancel)
 	origin, e := s.tx.Dial(ctx)
+	stop()
 	// The answer gets its own time, for the dial may have used up the handshake's.
 	s.conn.SetDeadline(time.Now().Add(s.gate.Policy().Handshake))
 	if e != nil {

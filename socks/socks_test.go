@@ -366,6 +366,33 @@ func TestWhatCannotBeReadIsClosedAndRecorded(t *testing.T) {
 	}
 }
 
+func TestADialThatItsClientHasAbandonedIsGivenUp(t *testing.T) {
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0") // a resolver that never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	b := newBench(t, func(p *gate.Policy, r *acl.Rule) {
+		p.Dialer.Resolver = []netip.AddrPort{silent.LocalAddr().(*net.UDPAddr).AddrPort()}
+		p.Dialer.Timeout = time.Hour
+	})
+	for _, reset := range []bool{false, true} {
+		c := b.dial()
+		c.Write(append([]byte{5, 1, 0}, name("slow.example", b.origin.Port())...))
+		if _, err := io.ReadFull(c, make([]byte, 2)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * dialPatience)
+		if reset {
+			c.SetLinger(0)
+		}
+		c.Close()
+		if r := b.record(); r.Outcome != "client_gone" {
+			t.Errorf("reset %v: record %+v", reset, r)
+		}
+	}
+}
+
 func TestUsersAreAskedForAndChecked(t *testing.T) {
 	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
 	if err != nil {
