@@ -97,3 +97,30 @@ func TestPortsAreSharedBetweenDestinations(t *testing.T) {
 		}
 	})
 }
+
+// Google's guest agent, for one, sets such routes for the addresses of load
+// balancers.
+func TestAnAddressRoutedHereIsThisProxy(t *testing.T) {
+	inNewNamespace(t, `
+		ip link set lo up
+		ip link add eth type veth peer name peer
+		ip link set peer up
+		ip link set eth up
+		ip address add 198.51.100.1/24 dev eth
+		ip address add 198.51.100.2/24 dev eth
+		ip route add default via 198.51.100.9
+		ip route add to local 203.0.113.0/24 dev eth
+		ip -6 address add 2001:db8::1/64 dev eth nodad
+		ip -6 route add default via 2001:db8::9`, func() {
+		own := OwnAddrs([]netip.AddrPort{netip.MustParseAddrPort("[::]:3128")})
+		for to, want := range map[string]bool{
+			"203.0.113.7:3128": true, "203.0.113.7:443": false,
+			"198.51.100.1:3128": true, "198.51.100.2:3128": true, "[2001:db8::1]:3128": true,
+			"198.51.100.3:3128": false, "192.0.2.1:3128": false, "[2001:db8:2::1]:3128": false,
+		} {
+			if got := own(netip.MustParseAddrPort(to)); got != want {
+				t.Errorf("%s: %v", to, got)
+			}
+		}
+	})
+}

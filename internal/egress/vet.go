@@ -112,7 +112,16 @@ func (o *own) has(to netip.AddrPort) bool {
 	if !slices.Contains(o.anywhere, to.Port()) {
 		return false
 	}
-	return a.IsLoopback() || slices.Contains(o.locals(), a)
+	return a.IsLoopback() || slices.Contains(o.locals(), a) || routedHere(a)
+}
+
+// routedHere tells whether a route of type local makes this host answer for an
+// address that no interface has, as agents of clouds and load balancers set them
+// (ip-route(8)). The host then takes the address itself as the source; not so
+// with IPv6, whose routes of that type are not seen.
+func routedHere(a netip.Addr) bool {
+	src, err := source(a)
+	return err == nil && src == a
 }
 
 // locals returns the addresses of this host's interfaces; when they cannot be
