@@ -136,6 +136,20 @@ func TestAPlaceIsGivenBackHoweverItEnds(t *testing.T) {
 	}
 }
 
+func TestAPlaceIsGivenBackOnce(t *testing.T) {
+	f := newFixture(t, []acl.Rule{allow("r")}, nil)
+	tx, o, e := f.dial("127.0.0.1")
+	if e != nil {
+		t.Fatal(e)
+	}
+	o.Close()
+	o.Close()
+	tx.Finish(Finish{Status: 200})
+	if n := f.tunnels.Load(); n != 0 {
+		t.Errorf("%d tunnels are counted", n)
+	}
+}
+
 func TestAnOriginIsReusedOnlyForTheSameDecision(t *testing.T) {
 	f := newFixture(t, []acl.Rule{
 		{Name: "a", Action: acl.Allow, Users: []string{"ann"}, Ports: somePort}, allow("b"),

@@ -340,6 +340,8 @@ type Origin struct {
 	port    uint16
 	user    string
 	rule    int
+
+	released atomic.Bool
 }
 
 // Budgets returns what bytes are charged to: client to origin, and back.
@@ -376,8 +378,11 @@ func (o *Origin) admit(client netip.Addr) *egress.Error {
 	return e
 }
 
-// release gives the place back, once.
+// release gives the place back. A second call finds nothing to give.
 func (o *Origin) release() {
+	if o.released.Swap(true) {
+		return
+	}
 	o.lease.Release()
 	o.gate.tunnels.Add(-1)
 }
