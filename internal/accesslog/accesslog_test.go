@@ -89,10 +89,13 @@ func TestSquidsNativeFormat(t *testing.T) {
 	socks := record()
 	socks.Protocol, socks.Status = track.SOCKS5, 0
 	unread := &track.Record{Protocol: track.Connect, Client: netip.MustParseAddrPort("192.0.2.7:1"), Status: 400}
+	named := record()
+	named.User, named.Path, named.Protocol, named.Method = "ann lee\n", "/a b", track.HTTP, "GET"
 	for _, c := range []struct {
 		r    *track.Record
 		want string
 	}{
+		{named, "1700000000.123   3000 192.0.2.7 TCP_MISS/200 20 GET http://example.com:443/a%20b ann%20lee%0A HIER_DIRECT/203.0.113.9 -\n"},
 		{record(), "1700000000.123   3000 192.0.2.7 TCP_TUNNEL/200 20 CONNECT example.com:443 ann HIER_DIRECT/203.0.113.9 -\n"},
 		{denied, "1700000000.123   3000 192.0.2.7 TCP_DENIED/403 20 CONNECT example.com:443 - HIER_NONE/- -\n"},
 		{plain, "1700000000.123   3000 192.0.2.7 TCP_MISS/200 20 GET http://example.com:80/a ann HIER_DIRECT/203.0.113.9 -\n"},

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"sluice/internal/track"
@@ -17,7 +18,7 @@ import (
 func appendSquid(b []byte, r *track.Record, end time.Time) []byte {
 	b = fmt.Appendf(b, "%d.%03d %6d %s %s/%03d %d %s %s %s %s -\n",
 		end.Unix(), end.Nanosecond()/1e6, r.Total.Milliseconds(), r.Client.Addr(),
-		squidResult(r), squidStatus(r), r.Down, squidMethod(r), squidURL(r), dash(r.User), squidHierarchy(r))
+		squidResult(r), squidStatus(r), r.Down, squidMethod(r), squidURL(r), dash(word(r.User)), squidHierarchy(r))
 	return b
 }
 
@@ -60,7 +61,7 @@ func squidURL(r *track.Record) string {
 	}
 	host := net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port)))
 	if r.Protocol == track.HTTP {
-		return "http://" + host + r.Path
+		return "http://" + host + word(r.Path)
 	}
 	return host
 }
@@ -77,4 +78,17 @@ func dash(s string) string {
 		return "-"
 	}
 	return s
+}
+
+// word percent-encodes what would end a field or a line.
+func word(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
