@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"os"
 	"os/signal"
@@ -19,20 +20,32 @@ type list []string
 func (l *list) String() string     { return strings.Join(*l, ",") }
 func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 
+// given is a flag that cannot be empty: --rate "$RATE" with the variable unset
+// is a mistake, not a wish for no limit.
+func given(p *string) func(string) error {
+	return func(s string) error {
+		if s == "" {
+			return errors.New("it is empty; leave the flag out instead")
+		}
+		*p = s
+		return nil
+	}
+}
+
 // configFlags are the flags that make up a configuration.
 func configFlags(fs *flag.FlagSet) *config.Flags {
 	f := &config.Flags{}
-	fs.StringVar(&f.Config, "config", "", "`FILE` to read; without it "+config.DefaultPath+" if that exists")
+	fs.Func("config", "`FILE` to read; without it "+config.DefaultPath+" if that exists", given(&f.Config))
 	fs.Var((*list)(&f.Listen), "listen", "`ADDR` to listen on for HTTP and SOCKS5, such as :3128; may be given again")
 	fs.Var((*list)(&f.Allow), "allow", "`CIDR` or address of clients to admit; may be given again")
 	fs.Var((*list)(&f.To), "to", "`DEST` that these clients may reach: host, *.example.com, CIDR, @preset; may be given again (default anywhere public)")
 	fs.Var((*list)(&f.AllowPrivate), "allow-private", "`CIDR` of non-public addresses that may be dialled; may be given again")
-	fs.StringVar(&f.Rate, "rate", "", "`RATE` of bytes for each client, each way, such as 50MB/s")
+	fs.Func("rate", "`RATE` of bytes for each client, each way, such as 50MB/s", given(&f.Rate))
 	fs.Func("admin", "`ADDR` of the admin interface (default 127.0.0.1:9128); \"\" turns it off", func(s string) error {
 		f.Admin = &s
 		return nil
 	})
-	fs.StringVar(&f.LogFormat, "log-format", "", "json, console or squid (default json)")
+	fs.Func("log-format", "`FORMAT` of logs and records: json, console or squid (default json)", given(&f.LogFormat))
 	return f
 }
 
