@@ -1,10 +1,13 @@
 package server
 
 import (
+	"errors"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -22,6 +25,9 @@ func openAdmin(address string, s *Server) (*admin, error) {
 		network, address = "unix", path
 	}
 	ln, err := net.Listen(network, address)
+	if network == "unix" && errors.Is(err, syscall.EADDRINUSE) && abandoned(address) && os.Remove(address) == nil {
+		ln, err = net.Listen(network, address)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -42,6 +48,19 @@ func openAdmin(address string, s *Server) (*admin, error) {
 		WriteTimeout:      10 * time.Second,
 		IdleTimeout:       time.Minute,
 	}}, nil
+}
+
+// abandoned tells whether a path is a socket that nobody listens on: it stays
+// behind when a process is killed, and would keep each later one from starting.
+func abandoned(path string) bool {
+	if info, err := os.Lstat(path); err != nil || info.Mode().Type() != os.ModeSocket {
+		return false
+	}
+	c, err := net.Dial("unix", path)
+	if err == nil {
+		c.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 func (a *admin) start() {

@@ -1,0 +1,35 @@
+package server
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestASocketOfAKilledProcessIsTakenOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "admin.sock")
+	left, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Skip(err)
+	}
+	if a, err := openAdmin("unix:"+path, nil); err == nil {
+		a.close()
+		t.Fatal("the socket of a living process was taken away")
+	}
+	left.SetUnlinkOnClose(false)
+	left.Close()
+	a, err := openAdmin("unix:"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.close()
+
+	if err := os.WriteFile(path, []byte("dear"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := openAdmin("unix:"+path, nil); err == nil {
+		a.close()
+		t.Error("a file was taken away")
+	}
+}
