@@ -21,9 +21,10 @@ type Limits struct {
 	Download int64   // bytes per second, origin to client; 0 or Unlimited: no bound
 	Upload   int64   // bytes per second, client to origin; 0 or Unlimited: no bound
 	Burst    int64   // bytes; 0: 1 MB
-	// Class names the budget of bytes: tunnels of one client and one class share
-	// it. It is the rule's name where a rule has rates of its own, else "".
-	Class string
+	// DownloadClass and UploadClass name the budgets of bytes: tunnels of one client
+	// and one class share one. It is the rule's name where a rule has a rate of its
+	// own for that direction, else "".
+	DownloadClass, UploadClass string
 }
 
 const defaultBurst = 1_000_000
@@ -52,13 +53,18 @@ type shard struct {
 type client struct {
 	tunnels int
 	opening *rate.Limiter // nil: no bound
-	budgets map[string]*budget
+	budgets map[budgetKey]*budget
 	idle    time.Time // since when it has no tunnel
 }
 
+type budgetKey struct {
+	upload bool
+	class  string
+}
+
 type budget struct {
-	up, down *Bucket
-	refill   time.Duration // until an empty bucket is full again
+	*Bucket
+	refill time.Duration // until an empty bucket is full again
 }
 
 // NewTable returns an empty table. It needs no closing: it has no goroutine.
@@ -110,8 +116,15 @@ func (t *Table) Admit(addr netip.Addr, l Limits) (Lease, Reason, time.Duration) 
 		return Lease{}, TooQuickly, wait
 	}
 	c.tunnels++
-	b := c.budget(l)
-	return Lease{Up: b.up, Down: b.down, table: t, key: key}, Admitted, 0
+	burst := l.Burst
+	if burst <= 0 {
+		burst = defaultBurst
+	}
+	return Lease{
+		Up:    c.bucket(budgetKey{true, l.UploadClass}, l.Upload, burst),
+		Down:  c.bucket(budgetKey{false, l.DownloadClass}, l.Download, burst),
+		table: t, key: key,
+	}, Admitted, 0
 }
 
 // open asks for one new tunnel and returns how long to wait when there is none.
@@ -134,45 +147,29 @@ func (c *client) open(now time.Time, perSecond float64) time.Duration {
 	return time.Duration(missing / perSecond * float64(time.Second))
 }
 
-// unlimited is the budget of classes without rates; it is never changed.
-var unlimited = &budget{}
-
-func (c *client) budget(l Limits) *budget {
-	if l.Burst <= 0 {
-		l.Burst = defaultBurst
-	}
-	b := c.budgets[l.Class]
-	if b == nil {
-		if !limited(l.Upload) && !limited(l.Download) {
-			return unlimited
-		}
-		b = &budget{}
-		if c.budgets == nil {
-			c.budgets = make(map[string]*budget, 1)
-		}
-		c.budgets[l.Class] = b
-	}
-	b.refill = 0
-	b.up = b.apply(b.up, l.Upload, l.Burst)
-	b.down = b.apply(b.down, l.Download, l.Burst)
-	return b
-}
-
-// apply brings one bucket to its rate. A bucket whose limit was lifted stays with
-// the tunnels that have it, at the highest rate there is.
-func (b *budget) apply(old *Bucket, perSecond, burst int64) *Bucket {
-	if !limited(perSecond) {
-		if old != nil {
-			old.set(Unlimited, burst)
+// bucket finds a budget and brings it to its rate; nil is unlimited. A bucket
+// whose limit was lifted stays with the tunnels that have it, at the highest rate
+// there is.
+func (c *client) bucket(key budgetKey, perSecond, burst int64) *Bucket {
+	b := c.budgets[key]
+	switch {
+	case !limited(perSecond):
+		if b != nil {
+			b.set(Unlimited, burst)
+			delete(c.budgets, key)
 		}
 		return nil
+	case b == nil:
+		b = &budget{Bucket: newBucket(perSecond, burst)}
+		if c.budgets == nil {
+			c.budgets = make(map[budgetKey]*budget, 1)
+		}
+		c.budgets[key] = b
+	default:
+		b.set(perSecond, burst)
 	}
-	b.refill = max(b.refill, time.Duration(float64(burst)/float64(perSecond)*float64(time.Second)))
-	if old == nil {
-		return newBucket(perSecond, burst)
-	}
-	old.set(perSecond, burst)
-	return old
+	b.refill = time.Duration(float64(burst) / float64(perSecond) * float64(time.Second))
+	return b.Bucket
 }
 
 func limited(perSecond int64) bool { return perSecond > 0 && perSecond != Unlimited }

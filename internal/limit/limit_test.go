@@ -72,13 +72,16 @@ func TestTunnelsOfOneClassShareOneBudget(t *testing.T) {
 	table := NewTable()
 	common := Limits{Download: 1000, Upload: 2000, Burst: 500}
 	own := common
-	own.Class = "docker-hosts"
+	own.DownloadClass = "docker-hosts"
 	a, b, c := admit(t, table, someone, common), admit(t, table, someone, common), admit(t, table, someone, own)
 	if a.Down == nil || a.Down != b.Down || a.Up != b.Up || a.Down == a.Up {
 		t.Error("two tunnels of one class have budgets of their own")
 	}
 	if c.Down == a.Down {
-		t.Error("a rule with rates of its own shares the common budget")
+		t.Error("a rule with a rate of its own shares the common budget")
+	}
+	if c.Up != a.Up {
+		t.Error("a rule with a download of its own gives its client a second upload")
 	}
 	if d := admit(t, table, netip.MustParseAddr("192.0.2.8"), common); d.Down == a.Down {
 		t.Error("two clients share a budget")

@@ -54,8 +54,8 @@ func Refuses(cfg *config.Config, a netip.AddrPort) *egress.Error {
 	return dialer(cfg, own).Refuses(a)
 }
 
-// limitsOf resolves the limits of each rule. Rules without rates of their own
-// share one budget per client.
+// limitsOf resolves the limits of each rule. Rules without a rate of their own
+// share one budget per client and direction.
 func limitsOf(cfg *config.Config) []limit.Limits {
 	list := make([]limit.Limits, len(cfg.Rules))
 	for i, r := range cfg.Rules {
@@ -63,14 +63,11 @@ func limitsOf(cfg *config.Config) []limit.Limits {
 			Tunnels: cfg.Limits.Tunnels, New: cfg.Limits.NewTunnels, Burst: cfg.Limits.Burst,
 			Download: int64(cfg.Limits.Download), Upload: int64(cfg.Limits.Upload),
 		}
-		if r.Download != config.Unset || r.Upload != config.Unset {
-			l.Class = r.Name
-		}
 		if r.Download != config.Unset {
-			l.Download = int64(r.Download)
+			l.Download, l.DownloadClass = int64(r.Download), r.Name
 		}
 		if r.Upload != config.Unset {
-			l.Upload = int64(r.Upload)
+			l.Upload, l.UploadClass = int64(r.Upload), r.Name
 		}
 		list[i] = l
 	}
