@@ -21,12 +21,6 @@ type endpoint struct {
 	at   where
 }
 
-// wildcard tells whether all addresses of the machine are meant. Both families'
-// are, for a wildcard socket takes IPv4 and IPv6.
-func (e endpoint) wildcard() bool {
-	return e.host == "" && (!e.ip.IsValid() || e.ip.IsUnspecified())
-}
-
 // String is the address in its one spelling.
 func (e endpoint) String() string {
 	if e.ip.IsValid() {
@@ -37,10 +31,19 @@ func (e endpoint) String() string {
 
 // clashes tells whether not both can be listened on.
 func (e endpoint) clashes(o endpoint) bool {
-	if e.port != o.port || e.port == 0 {
-		return false
+	return e.port == o.port && e.port != 0 && (e.takes(o) || o.takes(e))
+}
+
+// takes tells whether listening on e leaves no place on its port for o. Without
+// an address, and with "::", it is both families; with 0.0.0.0 it is IPv4.
+func (e endpoint) takes(o endpoint) bool {
+	switch {
+	case e.host != "" || e.ip.IsValid() && !e.ip.IsUnspecified():
+		return e.host == o.host && e.ip == o.ip
+	case e.ip.Is4():
+		return !o.ip.Is6()
 	}
-	return e.wildcard() || o.wildcard() || e.host == o.host && e.ip == o.ip
+	return true
 }
 
 // parseEndpoint reads "host:port", ":port" or "[ipv6]:port".

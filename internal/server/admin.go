@@ -20,13 +20,12 @@ type admin struct {
 
 // openAdmin listens on "host:port" or "unix:/path".
 func openAdmin(address string, s *Server) (*admin, error) {
-	network := "tcp"
+	var ln net.Listener
+	var err error
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		network, address = "unix", path
-	}
-	ln, err := net.Listen(network, address)
-	if network == "unix" && errors.Is(err, syscall.EADDRINUSE) && abandoned(address) && os.Remove(address) == nil {
-		ln, err = net.Listen(network, address)
+		ln, err = listenUnix(path)
+	} else {
+		ln, err = listenTCP(address)
 	}
 	if err != nil {
 		return nil, err
@@ -48,6 +47,14 @@ func openAdmin(address string, s *Server) (*admin, error) {
 		WriteTimeout:      10 * time.Second,
 		IdleTimeout:       time.Minute,
 	}}, nil
+}
+
+func listenUnix(path string) (net.Listener, error) {
+	ln, err := net.Listen("unix", path)
+	if errors.Is(err, syscall.EADDRINUSE) && abandoned(path) && os.Remove(path) == nil {
+		return net.Listen("unix", path)
+	}
+	return ln, err
 }
 
 // abandoned tells whether a path is a socket that nobody listens on: it stays

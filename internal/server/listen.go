@@ -30,13 +30,23 @@ func (l *listener) speaksSOCKS(first byte) bool {
 	return first == socks.Version || first == 4 // SOCKS4 is told apart to be refused as such
 }
 
+// listenTCP listens on "host:port". The Go library takes 0.0.0.0 for all addresses
+// of both families; whoever writes it means, and guards, those of IPv4.
+func listenTCP(address string) (net.Listener, error) {
+	lc := net.ListenConfig{}
+	lc.SetMultipathTCP(false) // its sockets cost more and their splice differs
+	network := "tcp"
+	if a, err := netip.ParseAddrPort(address); err == nil && a.Addr().Is4() {
+		network = "tcp4"
+	}
+	return lc.Listen(context.Background(), network, address)
+}
+
 // listen opens the configured listeners and the admin address. After an error
 // the caller closes what is open.
 func (s *Server) listen() error {
-	lc := net.ListenConfig{}
-	lc.SetMultipathTCP(false) // its sockets cost more and their splice differs
 	for _, c := range s.cfg.Listeners {
-		ln, err := lc.Listen(context.Background(), "tcp", c.Address)
+		ln, err := listenTCP(c.Address)
 		if err != nil {
 			return fmt.Errorf("listener %s: %w", c.Address, err)
 		}
