@@ -104,6 +104,7 @@ func resolverAt(server netip.AddrPort) *net.Resolver {
 // is gone it would keep socket and goroutine until the query's own timeout, 5 s.
 type query struct {
 	net.Conn
+	ctx  context.Context
 	stop func() bool
 }
 
@@ -111,16 +112,36 @@ type query struct {
 // methods of net.PacketConn.
 type packetQuery struct {
 	*net.UDPConn
+	ctx  context.Context
 	stop func() bool
 }
 
 func newQuery(ctx context.Context, c net.Conn) net.Conn {
-	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(past) })
 	if udp, ok := c.(*net.UDPConn); ok {
-		return &packetQuery{udp, stop}
+		return &packetQuery{udp, ctx, stop}
 	}
-	return &query{c, stop}
+	return &query{c, ctx, stop}
 }
+
+// past is a deadline that ends what waits.
+var past = time.Unix(1, 0)
+
+// setDeadline sets the resolver's own deadline, which must not take back the end
+// of the context that came before it.
+func setDeadline(ctx context.Context, c net.Conn, t time.Time) error {
+	err := c.SetDeadline(t)
+	if ctx.Err() != nil {
+		err = c.SetDeadline(past)
+	}
+	return err
+}
+
+// SetDeadline sets the deadline, unless the context has ended.
+func (q *query) SetDeadline(t time.Time) error { return setDeadline(q.ctx, q.Conn, t) }
+
+// SetDeadline sets the deadline, unless the context has ended.
+func (q *packetQuery) SetDeadline(t time.Time) error { return setDeadline(q.ctx, q.UDPConn, t) }
 
 // Close closes the connection.
 func (q *query) Close() error {

@@ -3,7 +3,11 @@
 package egress
 
 import (
+	"context"
+	"errors"
+	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -129,4 +133,45 @@ func TestRFC6724(t *testing.T) {
 			t.Errorf("%s before IPv4: %t", c.addr, got)
 		}
 	}
+}
+
+// The resolver sets a deadline of its own right after it has its connection, so
+// the end of the context may come before that.
+func TestAQueryOfAnEndedContextWaitsForNothing(t *testing.T) {
+	for _, network := range []string{"udp", "tcp"} {
+		silent := listenSilent(t, network)
+		c, err := net.Dial(network, silent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		q := newQuery(ctx, c)
+		cancel()
+		_, _ = q.Read(make([]byte, 1)) // until the end has come through
+		if err := q.SetDeadline(time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := q.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: %v", network, err)
+		}
+		_ = q.Close()
+	}
+}
+
+func listenSilent(t *testing.T, network string) string {
+	t.Helper()
+	if network == "udp" {
+		c, err := net.ListenPacket(network, "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		return c.LocalAddr().String()
+	}
+	l, err := net.Listen(network, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l.Addr().String()
 }
