@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"sluice/internal/config"
 	"sluice/internal/presets"
@@ -54,6 +55,9 @@ func load(f *config.Flags) (*config.Config, error) {
 	return config.Load(*f, config.Presets{Lookup: presets.Patterns, Names: presets.Names()})
 }
 
+// lastWord is how long an end at once may take.
+const lastWord = 5 * time.Second
+
 func serve(c *call) int {
 	fs := c.flags()
 	f := configFlags(fs)
@@ -86,18 +90,22 @@ func serve(c *call) int {
 	defer stopNow()
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx, cut) }()
+	var late <-chan time.Time
 	for {
 		select {
+		case <-late: // the log itself may be what holds it up, so nothing is said
+			return exitFault
 		case err := <-served:
 			if err != nil {
 				return c.fault(err)
 			}
 			return exitOK
 		case <-reopens:
-			s.ReopenLogs()
+			go s.ReopenLogs() // it waits when nobody reads stderr
 		case <-ends:
 			if ctx.Err() != nil {
 				stopNow() // a second time: at once
+				late = time.After(lastWord)
 			}
 			stop()
 		}

@@ -111,8 +111,12 @@ func message(r *track.Record) string {
 // old one until the new one is open.
 func (l *Log) Reopen() error { return l.out.Reopen() }
 
-// Close closes the file.
+// Close closes the file. Without one it does nothing, and does not wait for a
+// record that Stdout does not take.
 func (l *Log) Close() error {
+	if l.out.path == "" {
+		return nil
+	}
 	l.out.mu.Lock()
 	defer l.out.mu.Unlock()
 	if l.out.file == nil {

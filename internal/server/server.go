@@ -139,10 +139,17 @@ func (s *Server) drain(cut context.Context) {
 		live.Drain(ctx)
 	}
 	s.conns.closeAll()
-	s.wg.Wait()
+	ended := make(chan struct{})
+	go func() { s.wg.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(killGrace): // a log that takes no more records holds them
+		s.log.Error("connections are left that do not end", zap.Int("tunnels", live.Len()))
+	}
 }
 
-// killGrace is how long tunnels that were cut have to write their records.
+// killGrace is how long tunnels and requests that were cut have to write their
+// records.
 const killGrace = time.Second
 
 // Close closes listeners, the admin address and the log.

@@ -307,6 +307,37 @@ func TestADialUnderWayHoldsUpNoEnd(t *testing.T) {
 	}
 }
 
+// stuck is a log whose reader has stopped.
+type stuck struct{ wake chan struct{} }
+
+func (s stuck) Write(p []byte) (int, error) { <-s.wake; return len(p), nil }
+
+func TestALogThatTakesNoMoreHoldsUpNoEnd(t *testing.T) {
+	cfg, err := config.Parse("test.toml", []byte(base+"[server]\ndrain = \"0s\"\n"), config.Flags{Admin: new(string)}, config.Presets{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := stuck{make(chan struct{})}
+	defer close(log.wake)
+	r := &running{t: t, done: make(chan error, 1)}
+	if r.Server, err = New(cfg, Options{Stdout: log, Stderr: &r.err}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	go func() { r.done <- r.Serve(ctx, context.Background()) }()
+	for range 3 {
+		if _, status := r.connect("192.0.2.1:80"); !strings.HasPrefix(status, "HTTP/1.1 403 ") {
+			t.Errorf("answer %s", status)
+		}
+	}
+	stop()
+	r.wait()
+	if !strings.Contains(r.err.String(), `"connections are left that do not end","tunnels":3`) {
+		t.Errorf("it does not say so: %s", r.err.String())
+	}
+}
+
 func TestAProbeLeavesNoRecordAndNoError(t *testing.T) {
 	r := run(t, base)
 	for range 3 {
