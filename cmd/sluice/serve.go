@@ -103,7 +103,7 @@ func serve(c *call) int {
 		case <-reopens:
 			go s.ReopenLogs() // it waits when nobody reads stderr
 		case <-ends:
-			if ctx.Err() != nil {
+			if ctx.Err() != nil && late == nil {
 				stopNow() // a second time: at once
 				late = time.After(lastWord)
 			}

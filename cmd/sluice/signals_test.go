@@ -73,7 +73,8 @@ func (p *process) end() error {
 	return p.Wait()
 }
 
-// refused sends a request that leaves a record.
+// refused sends a request that leaves a record, and waits for the first line of
+// its answer: the connection's end comes after the record.
 func refused(t *testing.T, proxy string) {
 	t.Helper()
 	c, err := net.DialTimeout("tcp", proxy, 5*time.Second)
@@ -83,8 +84,8 @@ func refused(t *testing.T, proxy string) {
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(10 * time.Second))
 	fmt.Fprint(c, "CONNECT 127.0.0.1:80 HTTP/1.1\r\nHost: x\r\n\r\n")
-	if answer, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 403 ") {
-		t.Fatalf("answer %.60q, %v", answer, err)
+	if answer, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.HasPrefix(answer, "HTTP/1.1 4") {
+		t.Fatalf("answer %q, %v", answer, err)
 	}
 }
 
@@ -98,6 +99,42 @@ func TestTheProxyOutlivesTheReaderOfItsLog(t *testing.T) {
 	}
 	if err := p.end(); err != nil {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+func TestASecondSignalEndsAProcessThatCannotEvenLog(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd := exec.Command("sluice", "serve", "--admin", "", "--listen", "127.0.0.1:0")
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	w.Close()
+	log := &process{t: t, lines: bufio.NewScanner(r)}
+	proxy := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(log.says(`"listening"`))
+	log.says(`"ready"`)
+	// From here on nobody reads. A pipe holds 64 KiB (pipe(7)), a record has
+	// more than 256 bytes.
+	for range 64 << 10 / 256 {
+		refused(t, proxy)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case err := <-ended:
+			if cmd.ProcessState.ExitCode() != exitFault {
+				t.Errorf("it ended with %v", err)
+			}
+			return
+		case <-time.After(time.Second):
+		}
 	}
 }
 
