@@ -166,7 +166,9 @@ func (m *mover) readFailed(err error) bool {
 // find an end that looks like a FIN. But a connection that has only been closed
 // by its peer is not dead, as long as nothing was shut down on this side.
 func (m *mover) ended() error {
-	if (m.halfClosed == nil || !m.halfClosed.Load()) && m.dead() {
+	// The order matters: the other direction may shut the sending side down just
+	// now, and says so before it does.
+	if m.dead() && (m.halfClosed == nil || !m.halfClosed.Load()) {
 		return unix.ECONNRESET
 	}
 	return io.EOF
