@@ -119,12 +119,18 @@ func (a *active) check() {
 // past is a deadline that wakes whoever waits.
 var past = time.Unix(1, 0)
 
-// leave asks both directions to return; the caller holds mu.
+// leave asks both directions to return, unless one has bytes in hand: it may wait
+// long for its receiver or its budget, and what it has been charged for must move.
+// As in hold, leaving is said before busy is looked at. The caller holds mu.
 func (a *active) leave() {
 	if a.leaving.Load() {
 		return
 	}
 	a.leaving.Store(true)
+	if a.up.busy.Load() || a.down.busy.Load() {
+		a.leaving.Store(false)
+		return
+	}
 	a.up.src.SetReadDeadline(past)
 	a.down.src.SetReadDeadline(past)
 }
@@ -195,12 +201,12 @@ func (d *direction) chatty(n int64) {
 		d.small = 0
 		return
 	}
-	if d.small++; d.small == smallMessages && d.a.t.poller != nil {
+	if d.small++; d.small%smallMessages == 0 && d.a.t.poller != nil {
 		d.a.t.mu.Lock()
+		defer d.a.t.mu.Unlock()
 		if d.a.t.active == d.a && !d.a.t.cut {
 			d.a.leave()
 		}
-		d.a.t.mu.Unlock()
 	}
 }
 
@@ -211,8 +217,8 @@ func (d *direction) hold(on bool) {
 	d.busy.Store(on)
 	if on && d.a.leaving.Load() {
 		d.a.t.mu.Lock()
+		defer d.a.t.mu.Unlock()
 		d.a.stay()
-		d.a.t.mu.Unlock()
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // the other lose what it has not read yet.
 func TestTwoEndsAtOnceAreNoReset(t *testing.T) {
 	inBothModes(t, func(t *testing.T, p *Poller) {
-		for i := range 3000 {
+		for i := range 500 {
 			tun := &tunnel{result: make(chan Result, 1)}
 			near, client := pair(t)
 			out, origin := pair(t)

@@ -251,3 +251,26 @@ func TestAnIdleTunnelAtRestIsFoundWithoutATimerOfItsOwn(t *testing.T) {
 		t.Errorf("result %+v", r)
 	}
 }
+
+// A direction that waits for its budget is asked for nothing: going to rest with
+// bytes that were charged for would charge for them once more.
+func TestATunnelDoesNotRestWhileItWaitsForItsBudget(t *testing.T) {
+	const rate = 8000 // a segment of 1460 bytes takes longer than restAfter
+	tun := &tunnel{result: make(chan Result, 1)}
+	near, client := pair(t)
+	out, origin := pair(t)
+	tun.client, tun.origin = client, origin
+	client.Write(make([]byte, 12*1460))
+	tun.Start(near, out, Options{Up: bucket(t, rate, 1460), Poller: newPoller(t)}, func(r Result) { tun.result <- r })
+	origin.CloseWrite() // so that the other direction does not take the rest back
+	for seen := 0; seen < 11*1460; {
+		n, err := origin.Read(make([]byte, 1460))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen += n; tun.atRest() {
+			t.Fatalf("at rest after %d bytes, with more to come", seen)
+		}
+	}
+	tun.close(t)
+}
