@@ -50,7 +50,8 @@ func (p *Poller) Close() {
 }
 
 // add puts a tunnel to rest. It says false, and leaves the connections as they
-// are, when there is no descriptor to do it with. The caller holds t.mu.
+// are, when the kernel has no descriptor or no watch to do it with. The caller
+// holds t.mu.
 func (p *Poller) add(t *Tunnel, client, origin *net.TCPConn) bool {
 	l := p.loopForNext()
 	a, ok := detach(client)
@@ -62,11 +63,16 @@ func (p *Poller) add(t *Tunnel, client, origin *net.TCPConn) bool {
 		unix.Close(a)
 		return false
 	}
+	t.rest = rest{loop: l, fds: [2]int32{int32(a), int32(b)}}
+	if !l.add(t) {
+		t.rest = rest{}
+		unix.Close(a)
+		unix.Close(b)
+		return false
+	}
 	// Closing takes them out of the runtime's poller; the sockets live on.
 	client.Close()
 	origin.Close()
-	t.rest = rest{loop: l, fds: [2]int32{int32(a), int32(b)}}
-	l.add(t)
 	return true
 }
 
@@ -149,9 +155,11 @@ func placeOf(ev *unix.EpollEvent) (place, Side) {
 	return place{uint32(ev.Fd), uint32(ev.Pad) >> 1}, Client + Side(ev.Pad&1)
 }
 
-// add watches the sockets of a tunnel. The caller holds t.mu, so that an event
-// that comes at once finds the tunnel at rest.
-func (l *loop) add(t *Tunnel) {
+// add watches the sockets of a tunnel. It says false, and has forgotten the
+// tunnel, when the kernel has no memory for that or fs.epoll.max_user_watches is
+// reached. The caller holds t.mu, so that an event that comes at once finds the
+// tunnel at rest.
+func (l *loop) add(t *Tunnel) bool {
 	l.mu.Lock()
 	if n := len(l.free); n > 0 {
 		t.rest.slot = l.free[n-1]
@@ -173,13 +181,15 @@ func (l *loop) add(t *Tunnel) {
 		if !t.flowFrom(s).closed.Load() {
 			events |= unix.EPOLLIN | unix.EPOLLRDHUP
 		}
-		// It cannot fail but for want of kernel memory or fs.epoll.max_user_watches;
-		// the idle timeout then ends the tunnel.
-		unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, t.rest.fd(s), t.rest.event(s, events))
+		if unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, t.rest.fd(s), t.rest.event(s, events)) != nil {
+			l.remove(t.rest)
+			return false
+		}
 	}
 	if sooner {
 		l.wake()
 	}
+	return true
 }
 
 // remove forgets a tunnel and stops watching its sockets, which stay open.

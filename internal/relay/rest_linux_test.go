@@ -274,3 +274,20 @@ func TestATunnelDoesNotRestWhileItWaitsForItsBudget(t *testing.T) {
 	}
 	tun.close(t)
 }
+
+func TestATunnelThatCannotBeWatchedStaysActive(t *testing.T) {
+	p := &Poller{loops: []*loop{{epfd: -1}}} // as if fs.epoll.max_user_watches were reached
+	tun := &tunnel{result: make(chan Result, 1)}
+	near, client := pair(t)
+	out, origin := pair(t)
+	tun.client, tun.origin = client, origin
+	tun.Start(near, out, Options{Poller: p}, func(r Result) { tun.result <- r })
+	time.Sleep(3 * restAfter)
+	client.SetDeadline(time.Now().Add(20 * time.Second))
+	origin.SetDeadline(time.Now().Add(20 * time.Second))
+	exchange(t, tun, random(100))
+	if n := p.loops[0].len(); n != 0 {
+		t.Errorf("%d tunnels are taken for watched", n)
+	}
+	tun.close(t)
+}
