@@ -20,7 +20,7 @@ import (
 // much holds up himself. The nil Users has none.
 type Users struct {
 	hashes map[string][]byte
-	dummy  []byte        // compared for unknown names, so that they take as long
+	dummy  []byte        // compared for unknown names, so that they take as long as the slowest
 	busy   chan struct{} // holds the check under way
 
 	key   [sha256.Size]byte
@@ -51,7 +51,7 @@ func NewUsers(hashes map[string][]byte) *Users {
 	u := &Users{hashes: hashes, busy: make(chan struct{}, 1), right: make(map[[sha256.Size]byte]struct{}), lines: make(map[netip.Addr]*line)}
 	rand.Read(u.key[:])
 	for _, h := range hashes {
-		u.dummy = h // any: its cost is what matters
+		u.dummy = costlier(u.dummy, h)
 	}
 	return u
 }
@@ -153,4 +153,14 @@ func (u *Users) digest(user, password string) (d [sha256.Size]byte) {
 	mac.Write([]byte(password))
 	mac.Sum(d[:0])
 	return d
+}
+
+// costlier returns the hash that takes longer to check.
+func costlier(a, b []byte) []byte {
+	costA, _ := bcrypt.Cost(a) // 0 for none
+	costB, _ := bcrypt.Cost(b)
+	if costA > costB {
+		return a
+	}
+	return b
 }

@@ -1,0 +1,78 @@
+package track
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+)
+
+// thing is live until it is killed.
+type thing struct {
+	t    *Table
+	id   ID
+	once sync.Once
+	how  string
+}
+
+func add(t *Table) *thing {
+	x := &thing{t: t, id: t.NewID()}
+	t.Add(x.id, x)
+	return x
+}
+
+func (x *thing) Snapshot() Record { return Record{ID: x.id} }
+
+func (x *thing) Kill(how string) {
+	x.once.Do(func() { x.how = how; go x.t.Remove(x.id) })
+}
+
+func TestDrainEndsWithTheLastTransaction(t *testing.T) {
+	table := NewTable()
+	if err := table.Drain(context.Background()); err != nil {
+		t.Errorf("an empty table: %v", err)
+	}
+	a, b := add(table), add(table)
+	drained := make(chan error)
+	go func() { drained <- table.Drain(context.Background()) }()
+	table.Remove(a.id)
+	c := add(table) // one more while somebody waits
+	table.Remove(b.id)
+	select {
+	case <-drained:
+		t.Error("drained with one left")
+	case <-time.After(20 * time.Millisecond):
+	}
+	table.Remove(c.id)
+	if err := <-drained; err != nil || table.Len() != 0 {
+		t.Errorf("%v with %d left", err, table.Len())
+	}
+}
+
+func TestDrainGivesUpWithItsContext(t *testing.T) {
+	table := NewTable()
+	x := add(table)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	if err := table.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	if n := table.KillAll("drain"); n != 1 {
+		t.Errorf("killed %d", n)
+	}
+	if err := table.Drain(context.Background()); err != nil || x.how != "drain" {
+		t.Errorf("%v, killed by %q", err, x.how)
+	}
+}
+
+func TestIdentifiersAreUniqueAndOfOneRun(t *testing.T) {
+	table := NewTable()
+	a, b := table.NewID(), table.NewID()
+	if a == b || a>>40 != b>>40 || len(a.String()) != 16 {
+		t.Errorf("%v and %v", a, b)
+	}
+	if other := NewTable().NewID(); other>>40 == a>>40 {
+		t.Logf("two runs have the same prefix, which one in 16 million has")
+	}
+}
