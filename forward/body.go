@@ -2,9 +2,7 @@ package forward
 
 import (
 	"net"
-	"sync/atomic"
 
-	"sluice/internal/limit"
 	"sluice/internal/relay"
 )
 
@@ -54,16 +52,15 @@ func (h *head) mayHaveBody() bool { return h.status >= 200 && h.status != 204 &&
 // lane is one direction of an exchange: what is written to dst is charged and
 // counted. Errors of dst are told apart by relay.IsWriteError.
 type lane struct {
-	dst    *net.TCPConn
-	budget *limit.Bucket
-	count  *atomic.Int64
+	dst   *net.TCPConn
+	meter relay.Meter
 }
 
 func (l lane) write(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	return relay.Write(l.dst, p, l.budget, l.count)
+	return relay.Write(l.dst, p, l.meter)
 }
 
 // spliceFrom is how much there must be left of a body, or of a chunk, to splice
@@ -83,7 +80,7 @@ func (l lane) copySized(in *reader, n int64) error {
 			continue
 		}
 		if n >= spliceFrom {
-			return relay.CopyN(l.dst, in.conn, n, l.budget, l.count)
+			return relay.CopyN(l.dst, in.conn, n, l.meter)
 		}
 		in.large = n > smallBuffer
 		if err := in.fill(largeBuffer); err != nil {
@@ -99,7 +96,7 @@ func (l lane) copyRest(in *reader) error {
 		return err
 	}
 	in.release()
-	return relay.CopyAll(l.dst, in.conn, l.budget, l.count)
+	return relay.CopyAll(l.dst, in.conn, l.meter)
 }
 
 // copy moves a body as it is framed.

@@ -178,7 +178,7 @@ func (c *chunks) data(n int64) error {
 			if err := c.flush(); err != nil {
 				return err
 			}
-			if err := relay.CopyN(c.out.dst, c.in.conn, n, c.out.budget, c.out.count); err != nil {
+			if err := relay.CopyN(c.out.dst, c.in.conn, n, c.out.meter); err != nil {
 				return err
 			}
 			n = 0

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sluice/internal/gate"
+	"sluice/internal/limit"
 	"sluice/internal/track"
 )
 
@@ -232,4 +233,46 @@ func TestAClientThatLeavesEndsItsExchange(t *testing.T) {
 			p.noRecord()
 		}
 	})
+}
+
+// A wait for the budget may be longer than anybody waits for a process to end.
+func TestAnExchangeThatWaitsForItsBudgetCanBeKilled(t *testing.T) {
+	const size = 8 << 10 // half is the burst, the rest takes an hour
+	slow := limit.Limits{Download: 1, Upload: 1, Burst: 4 << 10}
+	for name, x := range map[string]struct{ request, answer string }{
+		"download": {"GET http://%s/ HTTP/1.1\r\nHost: x\r\n\r\n",
+			"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", size)},
+		"upload": {"PUT http://%s/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", size), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, o := newProxy(t, setup{limits: slow}), newOrigin(t)
+			c := p.dial()
+			c.send(x.request, o.addr)
+			s := o.accept()
+			s.head()
+			s.send("%s", x.answer)
+			time.Sleep(50 * time.Millisecond)
+			p.gate.Live().KillAll("killed")
+			if r := p.record(); r.ClosedBy != track.Sluice || r.How != "killed" || r.Up+r.Down >= size {
+				t.Errorf("record %+v", r)
+			}
+			p.noRecord()
+		})
+	}
+}
+
+func TestAnEarlyAnswerEndsAnUploadThatWaitsForItsBudget(t *testing.T) {
+	p, o := newProxy(t, setup{limits: limit.Limits{Upload: 1, Burst: 4 << 10}}), newOrigin(t)
+	c := p.dial()
+	c.send("PUT http://%s/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"+strings.Repeat("x", 8<<10), o.addr)
+	s := o.accept()
+	s.head()
+	time.Sleep(50 * time.Millisecond)
+	s.send("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+	if got := c.head(); !strings.HasPrefix(got, "HTTP/1.1 413 ") {
+		t.Fatalf("got %q", got)
+	}
+	if r := p.record(); r.Outcome != "ok" || r.Status != 413 {
+		t.Errorf("record %+v", r)
+	}
 }

@@ -2,11 +2,13 @@ package forward
 
 import (
 	"net"
+	"sync"
 	"time"
 
 	"sluice/acl"
 	"sluice/internal/egress"
 	"sluice/internal/gate"
+	"sluice/internal/relay"
 )
 
 // exchange is one request in absolute-form and its answer.
@@ -30,6 +32,7 @@ type exchange struct {
 	sendErr   error         // of writing the request's head
 	uploaded  chan struct{} // closed when the rest of the body is sent; nil: there was none
 	uploadErr error         // why it was not; valid then
+	stop      func()        // ends waits for the budgets
 	watch     watch
 	stall     stall
 
@@ -180,10 +183,11 @@ func (x *exchange) run() (again bool) {
 	s, origin := x.s, x.s.origin.Conn
 	up, down := x.tx.Counters()
 	upBudget, downBudget := s.origin.Budgets()
-	x.up = lane{dst: origin, budget: upBudget, count: up}
-	x.down = lane{dst: s.conn, budget: downBudget, count: down}
+	stop := x.stopper(upBudget != nil || downBudget != nil)
+	x.up = lane{origin, relay.Meter{Budget: upBudget, Count: up, Stop: stop}}
+	x.down = lane{s.conn, relay.Meter{Budget: downBudget, Count: down, Stop: stop}}
 	x.stall = stall{idle: s.h.Gate.Policy().Idle, conns: [2]*net.TCPConn{s.conn, origin}, up: up, down: down}
-	x.tx.OnKill(func() { abort(s.conn); abort(origin) })
+	x.tx.OnKill(func() { x.stop(); abort(s.conn); abort(origin) })
 	x.stall.start()
 	x.send()
 	err := x.answer()
@@ -203,6 +207,18 @@ func (x *exchange) run() (again bool) {
 	}
 	x.fail(err, cut)
 	return false
+}
+
+// stopper makes what ends waits for budgets, for they may be longer than anybody
+// should wait for the end of a process; without budgets there is no such wait.
+func (x *exchange) stopper(budgets bool) <-chan struct{} {
+	if !budgets {
+		x.stop = func() {}
+		return nil
+	}
+	c := make(chan struct{})
+	x.stop = sync.OnceFunc(func() { close(c) })
+	return c
 }
 
 // abort closes a connection by a reset: what the peer has is not the whole.

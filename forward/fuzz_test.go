@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sluice/acl"
+	"sluice/internal/relay"
 )
 
 // FuzzRequestHead reads heads as net/http does too: where both take one, they
@@ -205,7 +206,7 @@ func passChunked(t *testing.T, b []byte, ended, near, sink *net.TCPConn, plain b
 	r.reset(ended)
 	r.push(b)
 	var count atomic.Int64
-	err = lane{dst: near, count: &count}.copy(&r, body{kind: chunked}, plain, []string{"x-hop"})
+	err = lane{dst: near, meter: relay.Meter{Count: &count}}.copy(&r, body{kind: chunked}, plain, []string{"x-hop"})
 	got := make([]byte, count.Load())
 	sink.SetReadDeadline(time.Now().Add(patience))
 	if _, err := io.ReadFull(sink, got); err != nil {

@@ -152,6 +152,7 @@ func (x *exchange) stopUpload() {
 	if x.uploaded == nil {
 		return
 	}
+	x.stop()
 	abort(x.up.dst)
 	x.s.conn.SetReadDeadline(past)
 	<-x.uploaded

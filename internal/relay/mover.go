@@ -89,21 +89,28 @@ func (m *mover) send(p []byte) error {
 	return nil
 }
 
-// Write sends bytes that are in memory to dst, within the budget b (nil:
-// unlimited), adding to count what was sent. Its errors are those of dst, as
-// IsWriteError tells.
-func Write(dst *net.TCPConn, p []byte, b *limit.Bucket, count *atomic.Int64) error {
-	m := mover{dst: dst, bucket: b, count: count}
+// Meter is what moving bytes costs, outside of tunnels.
+type Meter struct {
+	Budget *limit.Bucket // what bytes are charged to; nil: unlimited
+	Count  *atomic.Int64 // what moved is added to it
+	// Stop, when it is closed, ends a wait for the budget by net.ErrClosed; nil:
+	// nothing does.
+	Stop <-chan struct{}
+}
+
+// Write sends bytes that are in memory to dst. Its errors are those of dst, as
+// IsWriteError tells, and that of a stopped wait.
+func Write(dst *net.TCPConn, p []byte, meter Meter) error {
+	m := mover{dst: dst, bucket: meter.Budget, count: meter.Count, stop: meter.Stop}
 	return m.write(p)
 }
 
 // CopyN moves exactly n bytes from src to dst as a tunnel would, spliced where
-// the system can, within the budget b (nil: unlimited), adding what moves to
-// count. Deadlines of the connections hold; ErrUnexpectedEOF says that src ended
-// early, and errors of dst are told apart by IsWriteError. It closes neither.
-func CopyN(dst, src *net.TCPConn, n int64, b *limit.Bucket, count *atomic.Int64) error {
-	var m mover
-	m.init(src, dst, b, count)
+// the system can. Deadlines of the connections hold; ErrUnexpectedEOF says that src
+// ended early, and errors of dst are told apart by IsWriteError. It closes neither.
+func CopyN(dst, src *net.TCPConn, n int64, meter Meter) error {
+	m := mover{stop: meter.Stop}
+	m.init(src, dst, meter.Budget, meter.Count)
 	for n > 0 {
 		k, err := m.move(n)
 		n -= k
@@ -118,9 +125,9 @@ func CopyN(dst, src *net.TCPConn, n int64, b *limit.Bucket, count *atomic.Int64)
 }
 
 // CopyAll moves bytes from src to dst until src ends, else as CopyN.
-func CopyAll(dst, src *net.TCPConn, b *limit.Bucket, count *atomic.Int64) error {
-	var m mover
-	m.init(src, dst, b, count)
+func CopyAll(dst, src *net.TCPConn, meter Meter) error {
+	m := mover{stop: meter.Stop}
+	m.init(src, dst, meter.Budget, meter.Count)
 	for {
 		_, err := m.move(1 << 62)
 		if err == io.EOF {

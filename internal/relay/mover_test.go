@@ -18,7 +18,7 @@ func TestWriteChargesCountsAndTellsItsErrors(t *testing.T) {
 	}()
 	var count atomic.Int64
 	start := time.Now()
-	if err := Write(near, data, b, &count); err != nil {
+	if err := Write(near, data, Meter{Budget: b, Count: &count}); err != nil {
 		t.Fatal(err)
 	}
 	// The burst goes at once and the rest at the budget's rate; half of that
@@ -31,10 +31,10 @@ func TestWriteChargesCountsAndTellsItsErrors(t *testing.T) {
 		t.Errorf("sent %d bytes, counted %d of %d", n, count.Load(), len(data))
 	}
 	near.Close()
-	if err := Write(near, data, nil, &count); !IsWriteError(err) {
+	if err := Write(near, data, Meter{Count: &count}); !IsWriteError(err) {
 		t.Errorf("an error of writing is not told as one: %v", err)
 	}
-	if err := CopyN(far, near, 1, nil, &count); err == nil || IsWriteError(err) {
+	if err := CopyN(far, near, 1, Meter{Count: &count}); err == nil || IsWriteError(err) {
 		t.Errorf("an error of reading is told as one of writing: %v", err)
 	}
 }

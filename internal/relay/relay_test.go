@@ -332,7 +332,7 @@ func TestCopyNStopsAfterNBytes(t *testing.T) {
 		got := make(chan []byte)
 		go func() { b, _ := io.ReadAll(receiver); got <- b }()
 		var count atomic.Int64
-		if err := CopyN(out, in, n, nil, &count); err != nil || count.Load() != n {
+		if err := CopyN(out, in, n, Meter{Count: &count}); err != nil || count.Load() != n {
 			t.Errorf("CopyN(%d): counted %d, %v", n, count.Load(), err)
 		}
 		out.Close()
@@ -352,7 +352,7 @@ func TestCopyNTellsWhoFailed(t *testing.T) {
 	sender.Write([]byte("short"))
 	sender.Close()
 	var count atomic.Int64
-	if err := CopyN(out, in, 10, nil, &count); err != io.ErrUnexpectedEOF || count.Load() != 5 {
+	if err := CopyN(out, in, 10, Meter{Count: &count}); err != io.ErrUnexpectedEOF || count.Load() != 5 {
 		t.Errorf("early end: %v after %d", err, count.Load())
 	}
 	in, sender = pair(t)
@@ -360,7 +360,7 @@ func TestCopyNTellsWhoFailed(t *testing.T) {
 	receiver.SetLinger(0)
 	receiver.Close()
 	go sender.Write(make([]byte, 64<<20))
-	if err := CopyN(out, in, 64<<20, nil, &count); !IsWriteError(err) {
+	if err := CopyN(out, in, 64<<20, Meter{Count: &count}); !IsWriteError(err) {
 		t.Errorf("receiver gone: %v is not a write error", err)
 	}
 }
