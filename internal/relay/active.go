@@ -94,6 +94,7 @@ func (a *active) patience() time.Duration {
 // check ends a tunnel that is idle, and lets one that is quiet rest.
 func (a *active) check() {
 	t := a.t
+	defer t.recovered()
 	quiet := t.quiet()
 	if t.idle > 0 && quiet >= t.idle {
 		t.abort(Caller, ByIdle, nil)
@@ -167,6 +168,7 @@ func (a *active) cut() {
 }
 
 func (d *direction) run() {
+	defer d.a.t.recovered()
 	b := d.backlog
 	d.backlog = backlog{}
 	err := d.clear(b)

@@ -54,7 +54,7 @@ type Result struct {
 	Up, Down int64 // bytes delivered to the kernel: client to origin, origin to client
 	First    Side  // who ended it first
 	How      string
-	Err      error // the cause when How is ByError, else nil
+	Err      error // the cause when How is ByError, else nil; a *Panic among others
 }
 
 // Options are what a tunnel runs under. The zero value has no limits.
@@ -82,6 +82,7 @@ type Tunnel struct {
 	rest   rest    // the sockets at rest
 	cut    bool    // both connections are closed by a kill, an error or the idle timer
 	noted  bool    // first, how and err are set
+	ended  bool    // end was called
 	first  Side
 	how    string
 	err    error
@@ -164,6 +165,10 @@ func (t *Tunnel) abortLocked(first Side, how string, err error) {
 
 // finish tells the caller; the caller holds mu, and no byte moves any more.
 func (t *Tunnel) finish() {
+	if t.ended {
+		return // by a panic, which did not wait for all goroutines
+	}
+	t.ended = true
 	r := Result{First: t.first, How: t.how, Err: t.err}
 	r.Up, r.Down = t.Bytes()
 	go t.end(r)

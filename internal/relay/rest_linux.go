@@ -25,6 +25,7 @@ const readsAtOnce = 4
 // ready is called by the loop when a socket of a tunnel at rest has something to
 // say. What can be relayed without waiting is.
 func (t *Tunnel) ready(p place, from Side, events uint32, buf []byte) {
+	defer t.recovered()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.rest.resting() || t.rest.place != p {
@@ -149,14 +150,31 @@ func (t *Tunnel) leaveRest(reset bool) {
 	t.rest = rest{}
 	for _, fd := range r.fds {
 		if reset {
-			unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+			closeByReset(int(fd))
+		} else {
+			unix.Close(int(fd))
 		}
-		unix.Close(int(fd))
 	}
+}
+
+// crashRest resets the sockets of a tunnel at rest. It leaves its slot alone,
+// whose state may be what the panic came from; closing ends the watch.
+func (t *Tunnel) crashRest() {
+	fds := t.rest.fds
+	t.rest = rest{}
+	for _, fd := range fds {
+		closeByReset(int(fd))
+	}
+}
+
+func closeByReset(fd int) {
+	unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	unix.Close(fd)
 }
 
 // checkIdle ends a tunnel that has rested for too long.
 func (t *Tunnel) checkIdle() {
+	defer t.recovered()
 	if t.idle > 0 && t.quiet() >= t.idle {
 		t.abort(Caller, ByIdle, nil)
 	}

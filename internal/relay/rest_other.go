@@ -21,3 +21,5 @@ type rest struct{}
 func (r *rest) resting() bool { return false }
 
 func (t *Tunnel) leaveRest(bool) {}
+
+func (t *Tunnel) crashRest() {}
