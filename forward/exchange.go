@@ -189,8 +189,15 @@ func (x *exchange) run() (again bool) {
 	x.stall = stall{idle: s.h.Gate.Policy().Idle, conns: [2]*net.TCPConn{s.conn, origin}, up: up, down: down}
 	x.tx.OnKill(func() { x.stop(); abort(s.conn); abort(origin) })
 	x.stall.start()
+	over := false
+	defer func() {
+		if !over {
+			x.abandon()
+		}
+	}()
 	x.send()
 	err := x.answer()
+	over = true
 	if s.taken {
 		return false
 	}
@@ -207,6 +214,14 @@ func (x *exchange) run() (again bool) {
 	}
 	x.fail(err, cut)
 	return false
+}
+
+// abandon ends what else works on an exchange that panics, so that nothing reads
+// from its connections any more.
+func (x *exchange) abandon() {
+	x.watch.stop()
+	x.stall.stop()
+	x.stopUpload()
 }
 
 // stopper makes what ends waits for budgets, for they may be longer than anybody

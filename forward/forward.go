@@ -134,7 +134,14 @@ func (s *session) await() bool {
 }
 
 // request serves one request. It tells whether another may follow.
-func (s *session) request() bool {
+func (s *session) request() (another bool) {
+	var tx *gate.Transaction
+	defer func() {
+		if v := recover(); v != nil {
+			s.panicked(tx, v)
+			another = false
+		}
+	}()
 	h := newHead()
 	defer h.free()
 	b, err := s.readHead(h)
@@ -146,7 +153,7 @@ func (s *session) request() bool {
 	if bytes.HasPrefix(s.in.buffered(), []byte("CONNECT ")) {
 		proto = track.Connect
 	}
-	tx := s.h.Gate.Begin(s.src, proto)
+	tx = s.h.Gate.Begin(s.src, proto)
 	if err != nil {
 		s.unreadable(tx, err)
 		return false
@@ -156,6 +163,16 @@ func (s *session) request() bool {
 		return false
 	}
 	return s.exchange(tx, h, len(b))
+}
+
+// panicked ends the connection that a panic came in, and no other; tx is nil if
+// the request was not read yet.
+func (s *session) panicked(tx *gate.Transaction, value any) {
+	if tx == nil {
+		tx = s.h.Gate.Begin(s.src, track.HTTP)
+	}
+	tx.Panicked(value)
+	abort(s.conn)
 }
 
 // readHead reads the head of a request. It stays buffered.

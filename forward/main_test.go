@@ -42,6 +42,7 @@ type setup struct {
 	limits limit.Limits
 	users  map[string][]byte
 	policy func(*gate.Policy)
+	gate   func(*gate.Gate)
 }
 
 var everyPort = []acl.PortRange{{First: 1, Last: 65535}}
@@ -70,6 +71,9 @@ func newProxy(t testing.TB, s setup) *proxy {
 	}
 	p := &proxy{t: t, records: make(chan track.Record, 10000)}
 	p.gate = gate.New(policy, func(r *track.Record) { p.records <- *r })
+	if s.gate != nil {
+		s.gate(p.gate)
+	}
 	p.handler = &Handler{Gate: p.gate}
 	p.handler.once.Do(p.handler.prepare) // for its name
 	p.serve()

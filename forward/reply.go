@@ -24,11 +24,20 @@ const uploadGrace = 5 * time.Millisecond
 // it, nobody may take what the origin has for the whole.
 func (x *exchange) upload(rest body) {
 	defer close(x.uploaded)
+	defer func() {
+		if v := recover(); v != nil {
+			x.uploadErr = errPanicked
+			x.tx.Panicked(v)
+		}
+	}()
 	x.uploadErr = x.up.copy(&x.s.in, rest, false, x.hop)
 	if x.uploadErr != nil && !relay.IsWriteError(x.uploadErr) {
 		abort(x.up.dst)
 	}
 }
+
+// errPanicked stands in for the error of an upload that panicked.
+var errPanicked = errors.New("panic")
 
 // answer reads the origin's answers to the request and passes them on: any
 // interim ones, and the final one with its content.

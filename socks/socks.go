@@ -42,6 +42,13 @@ type Handler struct {
 func (h *Handler) Serve(conn *net.TCPConn, early []byte, src gate.Source, accepted time.Time) {
 	conn.SetDeadline(accepted.Add(h.Gate.Policy().Handshake))
 	s := &session{gate: h.Gate, src: src, conn: conn, early: early}
+	defer func() {
+		if v := recover(); v != nil {
+			s.begin().Panicked(v)
+			conn.SetLinger(0)
+			conn.Close()
+		}
+	}()
 	err := s.greeting()
 	if err == nil {
 		err = s.serve()

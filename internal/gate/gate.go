@@ -40,6 +40,9 @@ type Gate struct {
 	// Poller is where tunnels rest; nil: they never do. Set it before the first
 	// request. It is closed by whoever made it, after the last tunnel.
 	Poller *relay.Poller
+	// Panicked, if not nil, is told of each panic that has ended a transaction. Set
+	// it before the first request.
+	Panicked func(id track.ID, value any, stack []byte)
 	// Opened, if not nil, gets a record when a destination is connected. Set it
 	// before the first request.
 	Opened func(*track.Record)

@@ -32,7 +32,9 @@ func (o *Origin) Budgets() (up, down *limit.Bucket) { return o.lease.Up, o.lease
 
 // Close closes the connection and gives the client's place back.
 func (o *Origin) Close() {
-	o.Conn.Close()
+	if o.Conn != nil { // nil while it is dialled
+		o.Conn.Close()
+	}
 	o.release()
 }
 

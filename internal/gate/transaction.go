@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -26,7 +27,7 @@ type Transaction struct {
 	policy   *Policy
 	req      acl.Request
 	decision acl.Decision
-	origin   *Origin
+	origin   *Origin // the last one dialled; it may have been closed, or kept for another request
 	tunnel   relay.Tunnel
 	up, down atomic.Int64 // bytes of an HTTP exchange
 
@@ -145,6 +146,7 @@ func (t *Transaction) Dial(ctx context.Context) (*Origin, *egress.Error) {
 	if e := o.admit(t.req.Client); e != nil {
 		return nil, e
 	}
+	t.origin = o
 	res, e := t.policy.Dialer.Dial(ctx, t.target())
 	t.mu.Lock()
 	t.rec.Tries, t.rec.DNS, t.rec.Dial, t.rec.Address = res.Tries, res.DNS, res.Dial, res.Addr
@@ -264,7 +266,17 @@ func (t *Transaction) howKilled() string {
 }
 
 func (t *Transaction) relayed(r relay.Result) {
+	defer func() {
+		if v := recover(); v != nil {
+			t.Panicked(v)
+		}
+	}()
 	t.origin.release()
+	var p *relay.Panic
+	if errors.As(r.Err, &p) {
+		t.crash(p.Value, p.Stack, t.tunnelStatus())
+		return
+	}
 	t.Finish(Finish{ClosedBy: sides[r.First], How: r.How, Err: r.Err, Status: t.tunnelStatus()})
 }
 
@@ -324,6 +336,6 @@ func (t *Transaction) finish(f Finish, reason string) {
 	if killed != "" {
 		r.ClosedBy, r.How = track.Sluice, killed
 	}
+	defer t.gate.live.Remove(r.ID) // who waits for the end finds the record written
 	t.gate.record(&r)
-	t.gate.live.Remove(r.ID) // who waits for the end finds the record written
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"sluice/internal/config"
 	"sluice/internal/gate"
 	"sluice/internal/relay"
+	"sluice/internal/track"
 	"sluice/socks"
 )
 
@@ -70,6 +72,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	policy := s.policy(process)
 	s.gate = gate.New(policy, s.access.Record)
 	s.gate.Opened = s.access.Opened()
+	s.gate.Panicked = s.panicked
 	if s.gate.Poller, err = relay.NewPoller(); err != nil {
 		s.Close()
 		return nil, err
@@ -244,9 +247,15 @@ const firstRead = 512
 // recovered keeps a panic, should there be one, to its own connection.
 func (s *Server) recovered(conn *net.TCPConn) {
 	if r := recover(); r != nil {
-		s.log.Error("panic while serving a connection", zap.Any("panic", r), zap.Stack("stack"))
+		s.panicked(0, r, debug.Stack())
 		conn.Close()
 	}
+}
+
+// panicked logs a panic that has ended one connection; id is 0 when that had made
+// no request.
+func (s *Server) panicked(id track.ID, value any, stack []byte) {
+	s.log.Error("panic while serving a connection", zap.Stringer("id", id), zap.Any("panic", value), zap.ByteString("stack", stack))
 }
 
 func clientOf(conn *net.TCPConn) (netip.AddrPort, bool) {
