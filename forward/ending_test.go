@@ -173,7 +173,7 @@ func TestAKilledExchangeEndsWithAReset(t *testing.T) {
 		if _, err := io.ReadAll(s.r); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("the origin sees %v", err)
 		}
-		if r := p.record(); r.ClosedBy != track.Sluice || r.How != "killed" {
+		if r := p.record(); r.ClosedBy != track.Sluice || r.How != "killed" || r.Outcome != "ok" {
 			t.Errorf("record %+v", r)
 		}
 		p.noRecord()

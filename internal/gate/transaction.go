@@ -335,6 +335,10 @@ func (t *Transaction) finish(f Finish, reason string) {
 	r.Status, r.ClosedBy, r.How, r.Outcome, r.Reason = f.Status, f.ClosedBy, f.How, f.Outcome.String(), reason
 	if killed != "" {
 		r.ClosedBy, r.How = track.Sluice, killed
+		if f.Outcome == egress.OriginProtocol || f.Outcome == egress.ClientGone {
+			// What cutting the connections looked like is nobody's fault.
+			r.Outcome, r.Reason = egress.None.String(), ""
+		}
 	}
 	defer t.gate.live.Remove(r.ID) // who waits for the end finds the record written
 	t.gate.record(&r)
