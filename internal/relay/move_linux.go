@@ -20,6 +20,7 @@ type platform struct {
 	n      int
 	err    error
 	bulk   bool // bytes come faster than buffers drain: splice
+	urgent bool // the next byte may be one behind urgent data
 	splice io.LimitedReader
 }
 
@@ -121,6 +122,9 @@ func (m *mover) moveKnown(limit int64) (int64, error) {
 	if err := m.take(int(n)); err != nil {
 		return 0, err
 	}
+	if m.urgent {
+		return m.moveOne()
+	}
 	m.splice.N = n
 	moved, err := io.Copy(m.dst, &m.splice)
 	m.add(moved)
@@ -130,10 +134,31 @@ func (m *mover) moveKnown(limit int64) (int64, error) {
 	return moved, err
 }
 
+// moveOne reads one byte and writes it, for splice(2) does not get past urgent
+// data (tcp(7), MSG_OOB), which read(2) leaves out.
+func (m *mover) moveOne() (int64, error) {
+	var one [1]byte
+	var n int
+	var err error
+	if e := m.raw.Read(func(fd uintptr) bool {
+		n, err = unix.Read(int(fd), one[:])
+		return err != unix.EAGAIN && err != unix.EINTR
+	}); e != nil {
+		return 0, e
+	}
+	switch {
+	case err != nil:
+		return 0, err
+	case n == 0:
+		return 0, io.EOF
+	}
+	return 1, m.send(one[:])
+}
+
 // peekSome finds out how many bytes wait. FIONREAD says 0 both for "not yet" and
-// for the end, which a peek of one byte tells apart.
+// for the end, which a peek of one byte tells apart, and when urgent data is next.
 func (p *platform) peekSome(fd uintptr) bool {
-	p.n, p.err = 0, nil
+	p.n, p.err, p.urgent = 0, nil, false
 	n, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ)
 	if err == nil && n > 0 {
 		p.n = n
@@ -143,7 +168,7 @@ func (p *platform) peekSome(fd uintptr) bool {
 	n, _, err = unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK)
 	switch {
 	case n > 0:
-		p.n = n
+		p.n, p.urgent = n, true
 	case err == unix.EAGAIN || err == unix.EINTR:
 		return false
 	case err == nil:
