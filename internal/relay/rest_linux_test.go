@@ -186,7 +186,7 @@ func TestWithoutDescriptorsATunnelStaysActive(t *testing.T) {
 	near, client := pair(t)
 	out, origin := pair(t)
 	tun.client, tun.origin = client, origin
-	restore := useUpDescriptors(t)
+	restore := limitDescriptors(t, 4) // whatever is closed meanwhile
 	tun.Start(near, out, Options{Poller: p}, func(r Result) { tun.result <- r })
 	time.Sleep(3 * restAfter)
 	exchange(t, tun, random(100))
@@ -212,15 +212,7 @@ func TestWithoutDescriptorsATunnelWakesAllTheSame(t *testing.T) {
 // useUpDescriptors opens files until there is no descriptor left.
 func useUpDescriptors(t testing.TB) (restore func()) {
 	t.Helper()
-	var old unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
-		t.Fatal(err)
-	}
-	low := old
-	low.Cur = 200
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
-		t.Fatal(err)
-	}
+	raise := limitDescriptors(t, 200)
 	var opened []int
 	for {
 		fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -233,8 +225,25 @@ func useUpDescriptors(t testing.TB) (restore func()) {
 		for _, fd := range opened {
 			unix.Close(fd)
 		}
-		unix.Setrlimit(unix.RLIMIT_NOFILE, &old)
+		raise()
 	})
+	t.Cleanup(restore)
+	return restore
+}
+
+// limitDescriptors keeps new descriptors below a number; those above live on.
+func limitDescriptors(t testing.TB, below uint64) (restore func()) {
+	t.Helper()
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	low := old
+	low.Cur = below
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	restore = sync.OnceFunc(func() { unix.Setrlimit(unix.RLIMIT_NOFILE, &old) })
 	t.Cleanup(restore)
 	return restore
 }
