@@ -1,6 +1,8 @@
 # make build   the binary, ./sluice
 # make test    everything that CI runs: installs what it lacks by apt, then checks,
 #              unit tests with the race detector, and the lab of network namespaces
+# make bench   measure Sluice beside other proxies, which it installs by apt, and write
+#              internal/bench/RESULTS.md; make bench ROW=idle,start for some rows
 #
 # A part that the machine cannot run is left out with a sentence; where the
 # variable CI is "true", it fails instead.
@@ -11,8 +13,11 @@ export PATH := $(PATH):/usr/local/go/bin:/usr/local/sbin:/usr/sbin:/sbin
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LAB     := ./internal/lab/...
+# What "make deps" installs.
+PACKAGES := internal/lab/packages.txt
+ROW      ?=
 
-.PHONY: build test deps check unit lab
+.PHONY: build test deps check unit lab bench
 
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o sluice ./cmd/sluice
@@ -28,7 +33,7 @@ test:
 # tests themselves say what they leave out. No service is started: policy-rc.d
 # is how Debian's maintainer scripts are told.
 deps:
-	@missing=$$(awk '!/^#/ && NF == 2' internal/lab/packages.txt | while read -r program package; do
+	@missing=$$(awk '!/^#/ && NF == 2' $(PACKAGES) | while read -r program package; do
 	  if [ ! -e "$$program" ] && ! command -v "$$program" >/dev/null; then echo "$$package"; fi
 	done | sort -u | xargs)
 	[ -n "$$missing" ] || exit 0
@@ -69,6 +74,10 @@ unit:
 lab:
 	@echo "== the lab"
 	$(call run,-count=1 -timeout 15m $(LAB))
+
+bench:
+	@$(MAKE) --no-print-directory deps PACKAGES=internal/bench/packages.txt
+	@go run ./internal/bench -row "$(ROW)"
 
 # Runs go test with everything it can say, shows what failed and what was left
 # out as it goes, and the whole text if anything failed.

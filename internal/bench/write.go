@@ -1,0 +1,206 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sluice/internal/bench/report"
+)
+
+// keep puts a row into the files of the directory, beside the rows they have.
+func (b *bench) keep(dir, name string, res result) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "results.json")
+	all, err := report.Load(path)
+	if err != nil {
+		return err
+	}
+	row := report.Row{Name: name, Title: res.title, Notes: res.notes, Setting: b.setting()}
+	for _, l := range res.lines {
+		row.Lines = append(row.Lines, *l)
+	}
+	all.Subjects = namesOf(b.peers)
+	all.Put(row, rowNames())
+	if err := all.Save(path); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "RESULTS.md"), []byte(page(all)), 0o644); err != nil {
+		return err
+	}
+	var panels []report.Panel
+	for _, p := range []struct{ title, row, work string }{
+		{"CPU seconds per GB, 8 tunnels", "relay", "8 tunnels, down"},
+		{"Memory of an idle tunnel, KiB", "idle", "process memory (PSS) of each"},
+	} {
+		if l := all.Line(p.row, p.work); l != nil {
+			panels = append(panels, all.PanelOf(p.title, l))
+		}
+	}
+	if panels == nil {
+		return nil
+	}
+	return os.WriteFile(filepath.Join(dir, "results.svg"), []byte(report.Plot(panels...)), 0o644)
+}
+
+const introduction = `# Measurements
+
+Written by ` + "`make bench`" + `, which measures everything anew; ` + "`make bench ROW=idle`" + ` measures one row.
+
+![CPU per GB and memory of an idle tunnel](results.svg)
+
+A cell has the median over all rounds, and the least and the greatest round in
+parentheses. A ratio is Sluice's figure divided by another of the same round, or
+by a number; below 1 Sluice takes less. "floor" is [a bare splice
+loop](floor/floor.c): two blocking threads for each tunnel and nothing else, no
+handshake either. "-" is followed by why a proxy has no figure.
+
+`
+
+const method = `
+## How it is measured
+
+- Everything runs on one machine over loopback: the proxy in its own process, the
+  clients and the origin in another, with one thread for each end. CPU time is the
+  proxy's alone, with its children, by the kernel's clock of the process. What the
+  kernel does to deliver a byte is charged to whoever sends it, so a proxy's figure
+  contains its way to the next socket.
+- As root the bench has a network namespace of its own: no packet filter, no other
+  traffic, and the kernel's default sizes of buffers. Congestion control is Reno,
+  for BBR would pace on loopback, which costs more than relaying.
+- The proxies are measured in turn, A B C A B C, in a warm process each; for idle
+  tunnels and starts in a fresh one.
+- A busy tunnel's sender writes 256 KiB at a time, and its receiver drops bytes
+  without copying them, so that neither is what the proxy waits for.
+- Sluice runs with its defaults, a rule of 1,000 client CIDRs and 1,000 destination
+  names with those in use last, limits for each client that are on but high enough
+  not to bite, and JSON records to a file. The others have no such rules, nor
+  limits unless the row is about them.
+- Squid: one process (-N), no cache, log to a file. HAProxy: TCP mode with
+  splicing forced (by splice-auto it does not splice once here, and takes four
+  times the CPU time), pipes of 1 MiB, a thread for each core (its default), no
+  log; it knows its one target and takes no handshake. tinyproxy: log of connections to a
+  file. Dante: log of disconnects to a file. microsocks: its messages to a file.
+  All packages are Debian's.
+- Memory of an idle tunnel is the growth of PSS (smaps_rollup) of all processes,
+  from after a first tunnel to the end of the hold, for tunnels that have made one
+  round trip each. Kernel memory is the growth of Slab in /proc/meminfo.
+- The quiet client and its origin have real-time priority, as if they were on
+  machines of their own; they make a round trip each millisecond.
+`
+
+func page(all *report.Results) string {
+	var b strings.Builder
+	b.WriteString(introduction)
+	b.WriteString("## Figures\n\n" + all.Table())
+	for _, part := range []struct {
+		title string
+		items []string
+	}{
+		{"Notes", notes(all)},
+		{"Rounds more than 25 % from their median", all.Far()},
+		{"Machine and versions", settings(all)},
+	} {
+		if len(part.items) > 0 {
+			fmt.Fprintf(&b, "\n## %s\n\n- %s\n", part.title, strings.Join(part.items, "\n- "))
+		}
+	}
+	b.WriteString(method)
+	return b.String()
+}
+
+func notes(all *report.Results) []string {
+	var list []string
+	for _, row := range all.Rows {
+		for _, n := range row.Notes {
+			list = append(list, row.Title+": "+n)
+		}
+	}
+	return list
+}
+
+// settings names the settings, each with the rows that were measured in it.
+func settings(all *report.Results) []string {
+	var texts []string
+	titles := make(map[string][]string)
+	for _, row := range all.Rows {
+		s := row.Setting
+		var versions []string
+		for name, v := range s.Versions {
+			versions = append(versions, name+" "+v)
+		}
+		slices.Sort(versions)
+		text := fmt.Sprintf("%s; %d rounds; %s; %s", s.Date, s.Rounds, s.Machine, strings.Join(versions, ", "))
+		if titles[text] == nil {
+			texts = append(texts, text)
+		}
+		titles[text] = append(titles[text], row.Name)
+	}
+	for i, text := range texts {
+		texts[i] = strings.Join(titles[text], ", ") + ": " + text
+	}
+	return texts
+}
+
+// setting is what is measured today, and on what.
+func (b *bench) setting() report.Setting {
+	versions := map[string]string{
+		"Sluice": output("git", "describe", "--tags", "--always", "--dirty"),
+		"Go":     strings.TrimPrefix(runtime.Version(), "go"),
+		"gcc":    output("gcc", "-dumpfullversion"),
+	}
+	if b.binary != "" {
+		versions["Sluice"] = "as given"
+	}
+	for _, p := range b.peers {
+		if p.Package != "" {
+			versions[p.Name] = output("dpkg-query", "-W", "-f", "${Version}", p.Package)
+		}
+	}
+	return report.Setting{
+		Date: time.Now().UTC().Format(time.DateOnly), Rounds: b.rounds,
+		Machine: b.machine(), Versions: versions,
+	}
+}
+
+func (b *bench) machine() string {
+	var u unix.Utsname
+	unix.Uname(&u)
+	var info unix.Sysinfo_t
+	unix.Sysinfo(&info)
+	return fmt.Sprintf("%d cores of %s, %d GB, Linux %s, RLIMIT_NOFILE %d, fs.pipe-user-pages-soft %s, %s, rmem %s, wmem %s",
+		runtime.NumCPU(), field("/proc/cpuinfo", "model name"), uint64(info.Totalram)*uint64(info.Unit)/1e9,
+		unix.ByteSliceToString(u.Release[:]), b.files, sysctl("fs.pipe-user-pages-soft"),
+		sysctl("net.ipv4.tcp_congestion_control"), sysctl("net.ipv4.tcp_rmem"), sysctl("net.ipv4.tcp_wmem"))
+}
+
+// field finds a line "name : value" in a file.
+func field(path, name string) string {
+	text, _ := os.ReadFile(path)
+	for line := range strings.Lines(string(text)) {
+		if key, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "unknown"
+}
+
+// output is what a command prints; "unknown" if it fails.
+func output(name string, args ...string) string {
+	out, err := exec.Command(name, args...).Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
+}
