@@ -70,6 +70,7 @@ unit:
 	  race=
 	fi
 	$(call run,$$race -timeout 10m $$(go list ./... | grep -v '/internal/lab'))
+	go test -count=1 -run 'LargeFile' ./internal/config
 
 lab:
 	@echo "== the lab"

@@ -13,13 +13,12 @@ import (
 )
 
 // A deny list of a million names and a hundred thousand networks loads within
-// 300 MB and 3 s. The time is that of the processor, which other work on the
-// machine hardly changes, and the bound is twice of what is promised.
+// 300 MB. How long it takes is logged, and measured by the bench.
 func TestALargeFileLoadsWithinBounds(t *testing.T) {
 	if testing.Short() || raceDetector {
-		t.Skip("takes seconds; the race detector multiplies memory and time")
+		t.Skip("the race detector multiplies memory; make test runs it without")
 	}
-	const mostMemory, mostTime = 300 << 20, 6 * time.Second
+	const mostMemory = 300 << 20
 	path := filepath.Join(t.TempDir(), "large.toml")
 	writeLarge(t, path)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestLoadsTheLargeFile$", "-test.v")
@@ -35,8 +34,8 @@ func TestALargeFileLoadsWithinBounds(t *testing.T) {
 	kib, _ := strconv.Atoi(string(peak[1]))
 	took := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	t.Logf("%d MB at most, %s of processor time", kib<<10/1e6, took.Round(10*time.Millisecond))
-	if kib<<10 > mostMemory || took > mostTime {
-		t.Errorf("over %d MB or %s", mostMemory/1000000, mostTime)
+	if kib<<10 > mostMemory {
+		t.Errorf("over %d MB", mostMemory/1000000)
 	}
 }
 
