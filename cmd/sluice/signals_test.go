@@ -144,7 +144,7 @@ func TestASignalDuringALongStartIsHeeded(t *testing.T) {
 	// The file is a pipe: once it has a reader, the start has begun, and is not over
 	// before its writer closes it.
 	if err := syscall.Mkfifo(name, 0o600); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	p := startServe(t, "--listen", "127.0.0.1:0", "--config", name)
 	w, err := os.OpenFile(name, os.O_WRONLY, 0)
