@@ -57,10 +57,20 @@ func (c *compiled) matchClient(a netip.Addr) bool {
 	return a.IsValid() && (c.anyone || c.clients.contains(a))
 }
 
-// matchTo also holds the ranges of a deny rule against the IPv4 address that an
+// matchTo also holds the ranges of a deny rule against the IPv4 addresses that an
 // IPv6 one stands for: 64:ff9b::203.0.113.7 is no way around 203.0.113.0/24.
 func (c *compiled) matchTo(h Host) bool {
-	return c.to.match(h) || c.denyAddrs && h.IsAddr() && c.to.addrs.contains(Unwrap(h.addr))
+	return c.to.match(h) || c.denyAddrs && h.IsAddr() && c.standsInRange(h.addr)
+}
+
+func (c *compiled) standsInRange(a netip.Addr) bool {
+	var buf [4]netip.Addr
+	for _, v4 := range StandsFor(buf[:0], a, 0) {
+		if c.to.addrs.contains(v4) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *compiled) matchUser(user string) bool {

@@ -96,6 +96,11 @@ func TestWhichRuleDecides(t *testing.T) {
 		{"192.0.2.1 203.0.113.7:443", "no-range", Deny, false},
 		{"192.0.2.1 [64:ff9b::203.0.113.7]:443", "no-range", Deny, false}, // the same host by another name
 		{"192.0.2.12/alice [64:ff9b::203.0.113.7]:443", "no-range", Deny, false},
+		{"192.0.2.12/alice [64:ff9b:1::203.0.113.7]:443", "no-range", Deny, false},
+		{"192.0.2.12/alice [64:ff9b:1:0:cb:71:700::]:443", "no-range", Deny, false},
+		{"192.0.2.12/alice [2002:cb00:7107::1]:443", "no-range", Deny, false},
+		{"192.0.2.12/alice [2001::34ff:8ef8]:443", "no-range", Deny, false},
+		{"192.0.2.12/alice [::203.0.113.7]:443", "no-range", Deny, false},
 		{"192.0.2.12/alice [64:ff9b::198.51.100.7]:443", "no-range", Deny, false},
 
 		{"192.0.2.11 anything.example:8000", "high", Allow, false},

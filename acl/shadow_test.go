@@ -114,7 +114,7 @@ func newWorld(t *testing.T) *world {
 	}
 	for _, client := range []string{"10.1.1.1", "10.1.1.2", "10.2.0.1", "fd00::1", "192.0.2.1"} {
 		for _, user := range []string{"", "u", "v", "x"} {
-			for _, h := range []string{"a.test", "b.a.test", "c.b.a.test", "test", "xa.test", "203.0.113.7", "203.0.113.8", "64:ff9b::cb00:7107", "64:ff9b::808:808", "2001:db8::1"} {
+			for _, h := range []string{"a.test", "b.a.test", "c.b.a.test", "test", "xa.test", "203.0.113.7", "203.0.113.8", "64:ff9b::cb00:7107", "64:ff9b::808:808", "2002:cb00:7107::1", "2001:db8::1"} {
 				for _, port := range []int{80, 443, 22, 8080} {
 					if netip.MustParseAddr(client).Is6() && user == "x" {
 						continue
@@ -155,7 +155,7 @@ func (w *world) decide(rules []Rule, r Request) int {
 		to := len(rule.To) == 0 || slices.ContainsFunc(rule.To, func(s string) bool {
 			switch h := r.Host.String(); {
 			case r.Host.IsAddr():
-				return inRange(s, r.Host.Addr()) || rule.Action == Deny && inRange(s, Unwrap(r.Host.Addr()))
+				return inRange(s, r.Host.Addr()) || rule.Action == Deny && slices.ContainsFunc(StandsFor(nil, r.Host.Addr(), 0), func(a netip.Addr) bool { return inRange(s, a) })
 			case strings.HasPrefix(s, "*"):
 				return strings.HasSuffix(h, s[1:])
 			case strings.HasPrefix(s, "."):

@@ -101,6 +101,66 @@ func NotPublic(a netip.Addr) (what string, notPublic bool) {
 
 var nat64 = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052, section 2.1
 
+// embedding is a way of putting an IPv4 address into an IPv6 one.
+type embedding struct {
+	prefix netip.Prefix
+	at     int    // bits before the IPv4 address, as the prefix length of RFC 6052, section 2.2
+	bytes  [4]int // where its bytes are
+	xor    byte
+}
+
+var last4 = [4]int{12, 13, 14, 15}
+
+// embeddings has all that are in use or were. In the prefix for local use each
+// site takes a prefix of its own, of one of the lengths of RFC 6052; bits 64 to 71
+// are skipped there.
+var embeddings = []embedding{
+	{netip.MustParsePrefix("::/96"), 96, last4, 0},                  // IPv4-compatible, RFC 4291, section 2.5.5.1
+	{netip.MustParsePrefix("::ffff:0:0/96"), 96, last4, 0},          // IPv4-mapped, RFC 4291, section 2.5.5.2
+	{netip.MustParsePrefix("::ffff:0:0:0/96"), 96, last4, 0},        // IPv4-translated, RFC 2765, section 2.1
+	{nat64, 96, last4, 0},                                           //
+	{netip.MustParsePrefix("2002::/16"), 16, [4]int{2, 3, 4, 5}, 0}, // 6to4, RFC 3056, section 2
+	{netip.MustParsePrefix("2001::/32"), 96, last4, 0xff},           // Teredo, RFC 4380, section 4: the client's
+	{local64, 48, [4]int{6, 7, 9, 10}, 0},
+	{local64, 56, [4]int{7, 9, 10, 11}, 0},
+	{local64, 64, [4]int{9, 10, 11, 12}, 0},
+	{local64, 96, last4, 0},
+}
+
+var local64 = netip.MustParsePrefix("64:ff9b:1::/48") // RFC 8215
+
+// StandsFor appends to list the IPv4 addresses that packets to an IPv6 address may
+// end up at, if it is of a kind that has one inside: at most four, for the prefix
+// of RFC 8215, whose layout only its site knows. An address of 0.0.0.0/8 is none.
+// One that begins within the first bits of the address does not count: whoever
+// wrote a prefix of that length has named it.
+func StandsFor(list []netip.Addr, a netip.Addr, bits int) []netip.Addr {
+	if a.Is4() {
+		return list
+	}
+	b := a.As16()
+	for _, e := range embeddings {
+		if bits > e.at || !contains16(e.prefix, a) {
+			continue
+		}
+		var v4 [4]byte
+		for i, at := range e.bytes {
+			v4[i] = b[at] ^ e.xor
+		}
+		if v4[0] != 0 {
+			list = append(list, netip.AddrFrom4(v4))
+		}
+	}
+	return list
+}
+
+// contains16 is Contains that takes an IPv4-mapped address for the IPv6 address
+// that it is.
+func contains16(p netip.Prefix, a netip.Addr) bool {
+	q, err := a.Prefix(p.Bits())
+	return err == nil && q.Addr() == p.Addr()
+}
+
 // Unwrap returns the IPv4 address that is really reached through an
 // IPv4-mapped (RFC 4291, section 2.5.5.2) or NAT64 address, else the address
 // itself. 6to4 and Teredo are not unwrapped, for they are never public.
