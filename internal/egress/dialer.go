@@ -45,7 +45,8 @@ const (
 // asks the system's resolver.
 type Dialer struct {
 	// AllowPrivate lists the addresses that may be dialled although they are
-	// not public. They are compared with what acl.Unwrap makes of an address.
+	// not public. They are compared with what acl.Unwrap makes of an address; of
+	// one that stands for IPv4 in another way, that must be allowed or public too.
 	AllowPrivate []netip.Prefix
 	// Resolver lists the name servers to ask instead of the system's, in order;
 	// the next one is asked when one fails or says nothing for a second. Time

@@ -57,6 +57,48 @@ func TestAllowPrivateIsComparedWithTheAddressReallyReached(t *testing.T) {
 	failed(t, r, e, NotPublic)
 }
 
+// Whoever allows a range for a NAT64 of its own allows the way, not what lies
+// behind it.
+func TestIPv6ThatStandsForIPv4ReachesNoMoreThanIPv4(t *testing.T) {
+	allow := func(list ...string) (p []netip.Prefix) {
+		for _, s := range list {
+			p = append(p, netip.MustParsePrefix(s))
+		}
+		return p
+	}
+	for _, c := range []struct {
+		host  string
+		allow []netip.Prefix
+		pass  bool
+	}{
+		{"64:ff9b:1::8.8.8.8", nil, false},
+		{"64:ff9b:1::8.8.8.8", allow("64:ff9b:1::/48"), true},
+		{"64:ff9b:1::8.8.8.8", allow("64:ff9b:1::/96"), true},
+		{"64:ff9b:1:fffe::8.8.8.8", allow("64:ff9b:1:fffe::/96"), true},
+		{"64:ff9b:1::169.254.169.254", allow("64:ff9b:1::/48"), false},
+		{"64:ff9b:1::169.254.169.254", allow("64:ff9b:1::/96"), false},
+		{"64:ff9b:1::169.254.169.254", allow("::/0"), false},
+		{"64:ff9b:1:a9fe:a9:fe00::", allow("64:ff9b:1::/48"), false},
+		{"64:ff9b:1:a9:fe:a9fe:0:1", allow("64:ff9b:1::/48"), false}, // of a /56, the suffix not zero
+		{"64:ff9b:1:0:a9:fea9:fe00:1", allow("64:ff9b:1::/64"), false},
+		{"64:ff9b:1::10.0.0.1", allow("64:ff9b:1::/96", "10.0.0.0/8"), true},
+		{"64:ff9b:1::10.0.0.1", allow("64:ff9b:1::a00:1/128"), true}, // meant, for it is spelt out
+		{"2002:a9fe:a9fe::1", allow("2002::/16"), false},
+		{"2002:a9fe:a9fe::1", allow("2002:a9fe:a9fe::/48"), true},
+		{"2002:808:808::1", allow("2002::/16"), true},
+		{"2001:0:808:808::5601:5601", allow("2001::/32"), false},
+		{"::169.254.169.254", allow("::/0"), false},
+		{"::ffff:0:127.0.0.1", allow("::/0"), false},
+		{"fd00::a9fe:a9fe", allow("fd00::/8"), true},
+		{"::1", allow("::/0"), true},
+	} {
+		call := call{Dialer: &Dialer{AllowPrivate: c.allow}, Target: Target{Host: host(t, c.host), Port: 80}}
+		if got := call.vet(call.Host.Addr()); got != c.pass {
+			t.Errorf("%s with %s: %t, want %t", c.host, c.allow, got, c.pass)
+		}
+	}
+}
+
 func TestAnAllowedAddressIsDialled(t *testing.T) {
 	needIPv6(t)
 	for _, addr := range []string{"127.0.0.1", "::1"} {
@@ -80,7 +122,8 @@ func TestOwnListenersAreALoopThoughAllowed(t *testing.T) {
 		Own:          OwnAddrs([]netip.AddrPort{at}),
 		Resolver:     []netip.AddrPort{s.addr},
 	}
-	for _, h := range []string{"127.0.0.1", "0.0.0.0", "::", "::ffff:127.0.0.1", "64:ff9b::127.0.0.1", "proxy.example.com"} {
+	for _, h := range []string{"127.0.0.1", "0.0.0.0", "::", "::ffff:127.0.0.1", "64:ff9b::127.0.0.1",
+		"64:ff9b:1::127.0.0.1", "2002:7f00:1::1", "::127.0.0.1", "2001:0:808:808::80ff:fffe", "proxy.example.com"} {
 		r, e := d.Dial(t.Context(), Target{Host: host(t, h), Port: at.Port()})
 		failed(t, r, e, Loop)
 		if !strings.HasSuffix(e.Sentence, " leads back to this proxy") || r.Tries != 0 {

@@ -100,7 +100,7 @@ func TestPortsAreSharedBetweenDestinations(t *testing.T) {
 
 // Google's guest agent, for one, sets such routes for the addresses of load
 // balancers.
-func TestAnAddressRoutedHereIsThisProxy(t *testing.T) {
+func TestAnAddressOfThisHostIsThisProxy(t *testing.T) {
 	inNewNamespace(t, `
 		ip link set lo up
 		ip link add eth type veth peer name peer
@@ -111,15 +111,72 @@ func TestAnAddressRoutedHereIsThisProxy(t *testing.T) {
 		ip route add default via 198.51.100.9
 		ip route add to local 203.0.113.0/24 dev eth
 		ip -6 address add 2001:db8::1/64 dev eth nodad
-		ip -6 route add default via 2001:db8::9`, func() {
+		ip -6 route add default via 2001:db8::9
+		ip -6 route add local 2001:db8:3::/48 dev lo
+		ip route add blackhole 203.0.112.0/24
+		ip -6 route add prohibit 2001:db8:4::/48`, func() {
 		own := OwnAddrs([]netip.AddrPort{netip.MustParseAddrPort("[::]:3128")})
 		for to, want := range map[string]bool{
 			"203.0.113.7:3128": true, "203.0.113.7:443": false,
 			"198.51.100.1:3128": true, "198.51.100.2:3128": true, "[2001:db8::1]:3128": true,
 			"198.51.100.3:3128": false, "192.0.2.1:3128": false, "[2001:db8:2::1]:3128": false,
+			"[2001:db8:3::]:3128": true, "[2001:db8:3:4::5]:3128": true, "[2001:db8:3:4::5]:443": false,
+			"203.0.112.7:3128": false, "[2001:db8:4::1]:3128": false, "[fe80::1]:3128": false,
 		} {
 			if got := own(netip.MustParseAddrPort(to)); got != want {
 				t.Errorf("%s: %v", to, got)
+			}
+		}
+		for _, later := range []struct{ command, to string }{
+			{"ip address add 198.51.100.77/24 dev eth", "198.51.100.77:3128"},
+			{"ip -6 address add 2001:db8::77/64 dev eth nodad", "[2001:db8::77]:3128"},
+			{"ip route add local 192.0.2.128/25 dev lo", "192.0.2.200:3128"},
+			{"ip -6 route add local 2001:db8:5::/48 dev lo", "[2001:db8:5::1]:3128"},
+		} {
+			to := netip.MustParseAddrPort(later.to)
+			if own(to) {
+				t.Errorf("%s is taken for an address of this host", to)
+			}
+			if out, err := exec.Command("sh", "-ec", later.command).CombinedOutput(); err != nil {
+				t.Fatalf("%s: %s", later.command, out)
+			}
+			if !own(to) {
+				t.Errorf("after %s, %s is not known as this host's", later.command, to)
+			}
+		}
+	})
+}
+
+// What the kernel says of a route is what a connection finds: where it says
+// "local", a listener on all addresses answers, and nowhere else.
+func TestWhatTheKernelCallsLocalReachesAListener(t *testing.T) {
+	inNewNamespace(t, `
+		ip link set lo up
+		ip route add local 192.0.2.0/24 dev lo
+		ip -6 route add local 2001:db8::/64 dev lo
+		ip -6 address add 2001:db8:1::1/64 dev lo nodad`, func() {
+		at, _ := listen(t, "::", 0)
+		own := OwnAddrs([]netip.AddrPort{at})
+		open := Dialer{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}
+		guarded := open
+		guarded.Own = own
+		for _, addr := range []string{
+			"127.0.0.1", "127.9.9.9", "::1", "192.0.2.77", "2001:db8::77", "2001:db8:1::1",
+			"198.51.100.1", "2001:db8:2::1", "2001:db8:1::2",
+		} {
+			target := Target{Host: host(t, addr), Port: at.Port()}
+			r, e := open.Dial(t.Context(), target)
+			answers := e == nil
+			if answers {
+				_ = r.Conn.Close()
+			}
+			if is := own(netip.AddrPortFrom(target.Host.Addr(), at.Port())); is != answers {
+				t.Errorf("%s: own is %t, and a connection is made: %t (%v)", addr, is, answers, e)
+			}
+			if r, e = guarded.Dial(t.Context(), target); answers {
+				failed(t, r, e, Loop)
+			} else {
+				failed(t, r, e, Unroutable)
 			}
 		}
 	})
