@@ -134,6 +134,29 @@ func (d *destinations) underParent(name string) bool {
 	}
 }
 
+// overlaps tells whether some destination is in both lists, or a name of d may
+// resolve into a range of e.
+func (d *destinations) overlaps(e *destinations) bool {
+	return d.any || e.any || d.addrs.overlaps(&e.addrs) || d.sharesName(e) || e.sharesName(d) ||
+		len(d.exact)+len(d.under) > 0 && len(e.addrs.list) > 0
+}
+
+// sharesName tells whether d matches some name that e does: one that e has whole,
+// or all below one whose subdomains e has.
+func (d *destinations) sharesName(e *destinations) bool {
+	for name := range e.exact {
+		if d.match(Host{name: name}) {
+			return true
+		}
+	}
+	for name := range e.under {
+		if _, same := d.under[name]; same || d.underParent(name) {
+			return true
+		}
+	}
+	return false
+}
+
 var errHostBits = errors.New("host bits set")
 
 // parsePrefix reads an address or a CIDR without host bits; IPv4-mapped ones

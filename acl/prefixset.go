@@ -31,3 +31,6 @@ func (s *prefixSet) covers(o *prefixSet) bool {
 	}
 	return true
 }
+
+// overlaps tells whether some address is in both sets.
+func (s *prefixSet) overlaps(o *prefixSet) bool { return s.table.Overlaps(&o.table) }

@@ -14,7 +14,6 @@ package acl
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 )
 
@@ -183,62 +182,6 @@ func (p *Policy) Len() int {
 
 // Rule returns rule i as it was written.
 func (p *Policy) Rule(i int) Rule { return p.rules[i].Rule }
-
-// Shadow says that a rule can never decide because an earlier one matches all
-// that it matches.
-type Shadow struct{ Rule, By int }
-
-// Shadowed lists the rules that can never decide, each with the first earlier
-// rule that is as broad or broader. Rules that are only together as broad are
-// not found.
-func (p *Policy) Shadowed() []Shadow {
-	var out []Shadow
-	for j := range p.rules {
-		for i := range p.rules[:j] {
-			if p.rules[i].covers(&p.rules[j]) {
-				out = append(out, Shadow{Rule: j, By: i})
-				break
-			}
-		}
-	}
-	return out
-}
-
-func (c *compiled) covers(o *compiled) bool {
-	if o.denyAddrs && c.Action == Allow && !c.to.any {
-		// Names that c does not match may resolve into the ranges of o, which
-		// then denies them (DenyAddr).
-		return false
-	}
-	if !c.anyone && (o.anyone || !c.clients.covers(&o.clients)) {
-		return false
-	}
-	if len(c.Users) > 0 {
-		if len(o.Users) == 0 {
-			return false
-		}
-		for _, u := range o.Users {
-			if !slices.Contains(c.Users, u) {
-				return false
-			}
-		}
-	}
-	for _, pr := range o.ports {
-		if !portsCover(c.ports, pr) {
-			return false
-		}
-	}
-	return c.to.covers(&o.to)
-}
-
-func portsCover(have []PortRange, want PortRange) bool {
-	for _, h := range have {
-		if h.First <= want.First && want.Last <= h.Last {
-			return true
-		}
-	}
-	return false
-}
 
 // ClientPrefixes returns the client ranges of rule i; none means any client.
 func (p *Policy) ClientPrefixes(i int) []netip.Prefix { return p.rules[i].clients.list }

@@ -48,13 +48,46 @@ func TestRulesThatCanNeverDecide(t *testing.T) {
 	}
 }
 
+func TestDenyRulesThatLeavingTheCredentialsAwayEvades(t *testing.T) {
+	deny := func(r Rule) Rule { r.Users = []string{"u"}; return r }
+	allow := func(r Rule) Rule { r.Action = Allow; return r }
+	for what, c := range map[string]struct {
+		rules []Rule
+		want  []Evasion
+	}{
+		"allowed to all":             {[]Rule{deny(Rule{}), allow(Rule{})}, []Evasion{{0, 1}}},
+		"allowed to users":           {[]Rule{deny(Rule{}), allow(Rule{Users: []string{"u", "v"}})}, nil},
+		"allowed ahead":              {[]Rule{allow(Rule{To: []string{"a.test"}}), deny(Rule{}), allow(Rule{Users: []string{"v"}})}, nil},
+		"denied to all between":      {[]Rule{deny(Rule{}), {}, allow(Rule{})}, nil},
+		"denied to others between":   {[]Rule{deny(Rule{}), {Clients: []string{"10.0.0.0/8"}}, allow(Rule{})}, []Evasion{{0, 2}}},
+		"the second allows":          {[]Rule{deny(Rule{To: []string{"a.test"}}), allow(Rule{To: []string{"b.test"}}), allow(Rule{})}, []Evasion{{0, 2}}},
+		"other clients":              {[]Rule{deny(Rule{Clients: []string{"10.0.0.0/8"}}), allow(Rule{Clients: []string{"192.0.2.0/24"}})}, nil},
+		"some of the clients":        {[]Rule{deny(Rule{Clients: []string{"10.0.0.0/8"}}), allow(Rule{Clients: []string{"10.1.1.1"}})}, []Evasion{{0, 1}}},
+		"other ports":                {[]Rule{deny(Rule{Ports: []PortRange{{1, 79}}}), allow(Rule{})}, nil},
+		"some of the ports":          {[]Rule{deny(Rule{Ports: []PortRange{{1, 80}}}), allow(Rule{})}, []Evasion{{0, 1}}},
+		"other names":                {[]Rule{deny(Rule{To: []string{"*.a.test"}}), allow(Rule{To: []string{"a.test", "*.b.test"}})}, nil},
+		"a subdomain":                {[]Rule{deny(Rule{To: []string{".a.test"}}), allow(Rule{To: []string{"x.a.test"}})}, []Evasion{{0, 1}}},
+		"a domain above":             {[]Rule{deny(Rule{To: []string{"*.b.a.test"}}), allow(Rule{To: []string{"*.a.test"}})}, []Evasion{{0, 1}}},
+		"other ranges":               {[]Rule{deny(Rule{To: []string{"8.8.8.0/24"}}), allow(Rule{To: []string{"8.8.4.0/24"}})}, nil},
+		"a range above":              {[]Rule{deny(Rule{To: []string{"8.8.8.0/24"}}), allow(Rule{To: []string{"8.0.0.0/8"}})}, []Evasion{{0, 1}}},
+		"names that may be in range": {[]Rule{deny(Rule{To: []string{"8.8.8.0/24"}}), allow(Rule{To: []string{"a.test"}})}, []Evasion{{0, 1}}},
+		"a range where a name leads": {[]Rule{deny(Rule{To: []string{"a.test"}}), allow(Rule{To: []string{"8.8.8.0/24"}})}, nil},
+		"what allows never decides":  {[]Rule{{Clients: []string{"10.0.0.0/8"}}, deny(Rule{}), allow(Rule{Clients: []string{"10.1.1.1"}})}, nil},
+		"denied to all by name":      {[]Rule{deny(Rule{To: []string{"a.test"}}), {To: []string{".a.test"}}, allow(Rule{})}, nil},
+	} {
+		if diff := cmp.Diff(c.want, policy(t, c.rules...).Evasions()); diff != "" {
+			t.Errorf("%s: %s", what, diff)
+		}
+	}
+}
+
 // Random policies over a small world: Decide and DenyAddr agree with a plain
 // reading of the rules for every request there is, and no rule that is called
 // shadowed decides any of them.
 func TestAllRequestsOfASmallWorld(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 7))
 	w := newWorld(t)
-	shadows := 0
+	shadows, evasions := 0, 0
 	for range 200 {
 		rules := make([]Rule, 4)
 		for i := range rules {
@@ -81,15 +114,38 @@ func TestAllRequestsOfASmallWorld(t *testing.T) {
 				}
 			}
 		}
+		for d, a := range w.evaded(rules, p) {
+			if !slices.ContainsFunc(p.Evasions(), func(e Evasion) bool { return e.Deny == d }) {
+				t.Fatalf("%+v\nrule %d is evaded by rule %d without a word", rules, d, a)
+			}
+			evasions++
+		}
 		for _, s := range shadowed {
 			if decided[s.Rule] {
 				t.Fatalf("%+v\nrule %d decides, though %d is said to shadow it", rules, s.Rule, s.By)
 			}
 		}
 	}
-	if shadows == 0 {
-		t.Error("no random policy had a shadowed rule")
+	if shadows == 0 || evasions == 0 {
+		t.Errorf("%d shadowed and %d evaded rules in all random policies", shadows, evasions)
 	}
+}
+
+// evaded finds deny rules that deny a user what is allowed to nobody in
+// particular by a rule behind them.
+func (w *world) evaded(rules []Rule, p *Policy) map[int]int {
+	found := make(map[int]int)
+	for _, r := range w.requests {
+		d := p.Decide(r)
+		if d.Rule < 0 || d.Action == Allow || len(rules[d.Rule].Users) == 0 {
+			continue
+		}
+		r.User = ""
+		if without := p.Decide(r); without.Action == Allow && without.Rule > d.Rule {
+			found[d.Rule] = without.Rule
+		}
+	}
+	return found
 }
 
 type world struct {

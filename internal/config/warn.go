@@ -9,8 +9,8 @@ import (
 	"sluice/acl"
 )
 
-// maxShadowRules bounds the search for rules that can never decide, which
-// compares each with all before it.
+// maxShadowRules bounds the search for rules that another one makes void, which
+// compares each with all others.
 const maxShadowRules = 2000
 
 // warn looks for what is valid but hardly meant. It runs on a valid
@@ -19,7 +19,7 @@ func (b *builder) warn() {
 	if b.hasFile && len(b.config.Rules) == 0 {
 		b.warns.addf(where{}, "add a [[rule]]", "there is no rule, so every request is denied")
 	}
-	b.warnShadowed()
+	b.warnPairs()
 	for i, r := range b.config.Rules {
 		if r.Action == acl.Allow && len(b.config.Policy.Destinations(i)) > 0 {
 			b.warnUnreachable(i, r.To)
@@ -28,11 +28,17 @@ func (b *builder) warn() {
 	b.warnUnused()
 }
 
-func (b *builder) warnShadowed() {
+// warnPairs looks for rules that another one makes void.
+func (b *builder) warnPairs() {
 	rules := b.config.Rules
 	if len(rules) > maxShadowRules {
-		b.warns.addf(inFile("rule"), "", "over %d rules: not searched for some that can never decide", maxShadowRules)
+		b.warns.addf(inFile("rule"), "", "over %d rules: not searched for some that can never decide or are evaded", maxShadowRules)
 		return
+	}
+	for _, e := range b.config.Policy.Evasions() {
+		deny, allow := rules[e.Deny].Name, rules[e.Allow].Name
+		b.warns.addf(b.from[e.Deny], "let rules behind it that allow ask for users, or deny without users",
+			"rule %q does not bind who gives no password: rule %q behind it allows some of the same without one", deny, allow)
 	}
 	for _, s := range b.config.Policy.Shadowed() {
 		rule, by := rules[s.Rule].Name, rules[s.By].Name

@@ -17,6 +17,8 @@ func warnings(c *Config) []string {
 
 const ruleOfWarnTest = "[[rule]]\nname = \"first\"\naction = \"allow\"\nclients = [\"192.0.2.0/24\"]\n"
 
+const userOfWarnTest = "[[user]]\nname = \"alice\"\npassword = \"$2y$10$SPbKe4aYo1FERvwJUsknUu9rTC8PWpwomxKFxaBbuA6FIAh8pC4LO\"\n"
+
 func TestWhatIsHardlyMeantIsAWarning(t *testing.T) {
 	tests := []struct {
 		name, text string
@@ -26,6 +28,11 @@ func TestWhatIsHardlyMeantIsAWarning(t *testing.T) {
 		{"a rule behind a broader one",
 			ruleOfWarnTest + "\n[[rule]]\nname = \"second\"\naction = \"deny\"\nclients = [\"192.0.2.9\"]\nto = [\"example.com\"]\n", Flags{},
 			[]string{`test.toml:6:1: rule "second" can never decide: rule "first" before it is for all the same requests, and more or as many; take it out, or put it before that one`}},
+		{"a rule against users who need no password",
+			userOfWarnTest + "[[rule]]\nname = \"not-alice\"\naction = \"deny\"\nusers = [\"alice\"]\nto = [\"example.com\"]\n" + ruleOfWarnTest, Flags{},
+			[]string{`test.toml:4:1: rule "not-alice" does not bind who gives no password: rule "first" behind it allows some of the same without one; let rules behind it that allow ask for users, or deny without users`}},
+		{"a rule against users who need a password",
+			userOfWarnTest + "[[rule]]\nname = \"not-alice\"\naction = \"deny\"\nusers = [\"alice\"]\nto = [\"example.com\"]\n" + ruleOfWarnTest + "users = [\"alice\"]\n", Flags{}, nil},
 		{"a rule behind that of the flags", ruleOfWarnTest, Flags{Allow: []string{"192.0.0.0/16"}},
 			[]string{`test.toml:1:1: rule "first" can never decide: rule "command-line" before it is for all the same requests, and more or as many; take it out, or put it before that one`}},
 		{"destinations that are never public",
@@ -43,7 +50,7 @@ func TestWhatIsHardlyMeantIsAWarning(t *testing.T) {
 			[]string{`test.toml:6:11: the admin address ":9128" can be reached from other machines, and asks for no password; write "127.0.0.1:9128" or "unix:/run/sluice/admin.sock", or let a firewall guard it`}},
 		{"an admin address on loopback", ruleOfWarnTest + "[admin]\naddress = \"[::1]:9128\"\n", Flags{}, nil},
 		{"a user whom no rule names",
-			ruleOfWarnTest + "[[user]]\nname = \"alice\"\npassword = \"$2y$10$SPbKe4aYo1FERvwJUsknUu9rTC8PWpwomxKFxaBbuA6FIAh8pC4LO\"\n", Flags{},
+			ruleOfWarnTest + userOfWarnTest, Flags{},
 			[]string{`test.toml:5:1: user "alice" is in no rule; name the user in a rule, or take the entry out`}},
 		{"private ranges that reach this machine", ruleOfWarnTest + "[egress]\nallow_private = [\"10.0.0.0/8\", \"0.0.0.0/0\"]\n", Flags{AllowPrivate: []string{"::1"}},
 			[]string{
@@ -70,7 +77,7 @@ func TestThousandsOfRulesAreNotSearchedForShadows(t *testing.T) {
 		fmt.Fprintf(&text, "[[rule]]\nname = \"r%d\"\naction = \"deny\"\nclients = [\"192.0.2.1\"]\n", i)
 	}
 	got := warnings(mustParse(t, text.String(), Flags{}))
-	want := []string{"test.toml:1:1: over 2000 rules: not searched for some that can never decide"}
+	want := []string{"test.toml:1:1: over 2000 rules: not searched for some that can never decide or are evaded"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
