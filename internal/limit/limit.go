@@ -1,5 +1,7 @@
-// Package limit keeps each client's budgets: tunnels at once, new tunnels per
-// second, and bytes per second each way over all its tunnels together. A client
+// Package limit keeps each client's budgets: connections without a tunnel, tunnels
+// at once, new tunnels per second, and bytes per second each way over all its
+// tunnels together. It also says which places of all clients together are kept for
+// those who have few. A client
 // is a source address, or the /64 of an IPv6 one, since one host may use any
 // address of its /64. What a client is refused for is told to the caller; putting
 // it on the wire, and moving bytes within a Bucket, are left to others.
@@ -25,6 +27,9 @@ type Limits struct {
 	// and one class share one. It is the rule's name where a rule has a rate of its
 	// own for that direction, else "".
 	DownloadClass, UploadClass string
+	// Few, if more than 0, says that the places of all clients run out: this one gets
+	// another only if it has fewer tunnels than that.
+	Few int
 }
 
 const defaultBurst = 1_000_000
@@ -36,6 +41,7 @@ const (
 	Admitted   Reason = iota
 	TooMany           // the client has all its tunnels
 	TooQuickly        // the client opens them too fast
+	Scarce            // the last places are for clients that have fewer, or there is none
 )
 
 // Table holds the state of the clients that have tunnels, or had them lately.
@@ -47,14 +53,18 @@ type Table struct {
 type shard struct {
 	mu      sync.Mutex
 	clients map[netip.Addr]*client
+	idle    client // between the last and the first of those without tunnels
+	resting int    // how many those are
 	swept   time.Time
 }
 
 type client struct {
-	tunnels int
-	opening *rate.Limiter // nil: no bound
-	budgets map[budgetKey]*budget
-	idle    time.Time // since when it has no tunnel
+	key        netip.Addr
+	prev, next *client // in the ring of those without tunnels
+	tunnels    int
+	opening    *rate.Limiter // nil: no bound
+	budgets    map[budgetKey]*budget
+	idle       time.Time // since when it has no tunnel
 }
 
 type budgetKey struct {
@@ -71,7 +81,9 @@ type budget struct {
 func NewTable() *Table {
 	t := &Table{seed: maphash.MakeSeed()}
 	for i := range t.shards {
-		t.shards[i].clients = make(map[netip.Addr]*client)
+		s := &t.shards[i]
+		s.clients = make(map[netip.Addr]*client)
+		s.idle.prev, s.idle.next = &s.idle, &s.idle
 	}
 	return t
 }
@@ -106,14 +118,21 @@ func (t *Table) Admit(addr netip.Addr, l Limits) (Lease, Reason, time.Duration) 
 	s.sweep(now)
 	c := s.clients[key]
 	if c == nil {
-		c = &client{idle: now}
+		c = &client{key: key}
 		s.clients[key] = c
+		s.rest(c, now)
 	}
 	if l.Tunnels > 0 && c.tunnels >= l.Tunnels {
 		return Lease{}, TooMany, time.Second
 	}
+	if l.Few > 0 && c.tunnels >= l.Few {
+		return Lease{}, Scarce, 0
+	}
 	if wait := c.open(now, l.New); wait > 0 {
 		return Lease{}, TooQuickly, wait
+	}
+	if c.tunnels == 0 {
+		s.wake(c)
 	}
 	c.tunnels++
 	burst := l.Burst
@@ -188,35 +207,8 @@ func (l *Lease) Release() {
 	c := s.clients[l.key]
 	c.tunnels--
 	if c.tunnels == 0 {
-		c.idle = time.Now()
+		s.rest(c, time.Now())
 	}
-}
-
-// forgetAfter is how long a client without tunnels is remembered at least: its
-// rate of new tunnels must not start afresh by a pause. An opening bucket is
-// full again after one second, a byte bucket after its refill time.
-const forgetAfter = time.Minute
-
-// sweep drops clients that are long gone, at most once per forgetAfter, so that
-// the cost of a sweep is spread over the admissions between two.
-func (s *shard) sweep(now time.Time) {
-	if now.Sub(s.swept) < forgetAfter {
-		return
-	}
-	s.swept = now
-	for key, c := range s.clients {
-		if c.tunnels == 0 && now.Sub(c.idle) >= c.memory() {
-			delete(s.clients, key)
-		}
-	}
-}
-
-func (c *client) memory() time.Duration {
-	m := forgetAfter
-	for _, b := range c.budgets {
-		m = max(m, b.refill)
-	}
-	return m
 }
 
 // Len returns the number of clients that are remembered.

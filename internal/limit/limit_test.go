@@ -163,6 +163,29 @@ func TestClientsLongGoneAreForgotten(t *testing.T) {
 	}
 }
 
+func TestOnlySoManyClientsWithoutTunnelsAreRemembered(t *testing.T) {
+	table := NewTable()
+	l := Limits{Download: 1 << 40, New: 1e-4}
+	one := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
+	const many, stay = 200_000, 1000
+	for i := range many {
+		lease := admit(t, table, one(i), l)
+		if i >= stay {
+			lease.Release()
+		}
+	}
+	most := mostIdle * len(table.shards)
+	if n := table.Len(); n > most+stay || n < most/2 {
+		t.Errorf("%d clients are remembered, want %d at most", n, most+stay)
+	}
+	for _, i := range []int{0, stay - 1, many - 1} { // with tunnels, and the last one without
+		if _, reason, _ := table.Admit(one(i), l); reason != TooQuickly {
+			t.Errorf("client %d was forgotten: %v", i, reason)
+		}
+	}
+	admit(t, table, one(stay), l) // long idle, and forgotten
+}
+
 func sweepAll(table *Table, now time.Time) {
 	for i := range table.shards {
 		s := &table.shards[i]
