@@ -80,12 +80,18 @@ func (g *Gate) WantsUser(client netip.Addr) bool { return g.Policy().ACL.WantsUs
 type Source struct {
 	Listener string         // as configured
 	Client   netip.AddrPort // source address
+	// Connection is the client's, which is not counted as one without a tunnel
+	// while it holds one; nil: it is not counted at all.
+	Connection *limit.Connection
+	// Spare says that the process has no descriptor left but the one that it kept
+	// for this connection: what the rules admit is told that the proxy is full.
+	Spare bool
 }
 
 // Begin starts a transaction. It ends, with one record, by Fail, Finish, or the
 // end of Relay; one of these must follow.
 func (g *Gate) Begin(s Source, proto track.Protocol) *Transaction {
-	t := &Transaction{gate: g, policy: g.Policy()}
+	t := &Transaction{gate: g, source: s, policy: g.Policy()}
 	t.rec = track.Record{
 		ID: g.live.NewID(), Start: time.Now(),
 		Listener: s.Listener, Protocol: proto,

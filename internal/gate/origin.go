@@ -16,6 +16,7 @@ import (
 type Origin struct {
 	Conn    *net.TCPConn
 	gate    *Gate
+	source  Source
 	lease   limit.Lease
 	address netip.AddrPort
 	policy  *Policy
@@ -38,29 +39,44 @@ func (o *Origin) Close() {
 	o.release()
 }
 
+// admit takes the client's place, and one of all clients' places.
 func (o *Origin) admit(client netip.Addr) *egress.Error {
-	p := o.policy
-	if n := o.gate.tunnels.Add(1); p.MaxTunnels > 0 && n > int64(p.MaxTunnels) {
-		o.gate.tunnels.Add(-1)
-		return &egress.Error{Kind: egress.ServerFull, Sentence: "this proxy has no tunnel left", RetryAfter: retryAfter}
+	if o.source.Spare {
+		return full("this proxy has no descriptor left")
 	}
+	p, n := o.policy, int(o.gate.tunnels.Add(1))
 	var l limit.Limits
 	if o.rule < len(p.Limits) {
 		l = p.Limits[o.rule]
 	}
+	if p.MaxTunnels > 0 {
+		if n > p.MaxTunnels {
+			o.gate.tunnels.Add(-1)
+			return full("this proxy has no tunnel left")
+		}
+		l.Few = limit.Few(n-1, p.MaxTunnels)
+	}
 	lease, reason, wait := o.gate.clients.Admit(client, l)
 	if reason == limit.Admitted {
 		o.lease = lease
+		o.source.Connection.Leave()
 		return nil
 	}
 	o.gate.tunnels.Add(-1)
 	e := &egress.Error{Kind: egress.ClientLimit, RetryAfter: wait}
-	if reason == limit.TooMany {
+	switch reason {
+	case limit.Scarce:
+		return full("this proxy's last tunnels are for clients that have fewer")
+	case limit.TooMany:
 		e.Sentence = fmt.Sprintf("%s has %d tunnels open, which is its limit", client, l.Tunnels)
-	} else {
+	default:
 		e.Sentence = fmt.Sprintf("%s opens more than %g tunnels a second, which is its limit", client, l.New)
 	}
 	return e
+}
+
+func full(sentence string) *egress.Error {
+	return &egress.Error{Kind: egress.ServerFull, Sentence: sentence, RetryAfter: retryAfter}
 }
 
 // release gives the place back. A second call finds nothing to give.
@@ -68,6 +84,7 @@ func (o *Origin) release() {
 	if o.released.Swap(true) {
 		return
 	}
+	o.source.Connection.Return() // before the place is free: it has one or the other
 	o.lease.Release()
 	o.gate.tunnels.Add(-1)
 }

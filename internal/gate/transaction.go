@@ -24,6 +24,7 @@ import (
 // may be called by any.
 type Transaction struct {
 	gate     *Gate
+	source   Source
 	policy   *Policy
 	req      acl.Request
 	decision acl.Decision
@@ -142,7 +143,7 @@ func (t *Transaction) Dial(ctx context.Context) (*Origin, *egress.Error) {
 	if e := t.decide(); e != nil {
 		return nil, e
 	}
-	o := &Origin{gate: t.gate, host: t.req.Host, port: t.req.Port, user: t.req.User, rule: t.decision.Rule, policy: t.policy}
+	o := &Origin{gate: t.gate, source: t.source, host: t.req.Host, port: t.req.Port, user: t.req.User, rule: t.decision.Rule, policy: t.policy}
 	if e := o.admit(t.req.Client); e != nil {
 		return nil, e
 	}
