@@ -81,14 +81,16 @@ type Limits struct {
 	Download   Rate    // origin to client, all the client's tunnels together; never Unset
 	Upload     Rate    // client to origin, likewise
 	Burst      int64   // bytes that may pass at once after a pause
+	Handshakes int     // connections without a tunnel, at once
 	Tunnels    int     // at once
 	NewTunnels float64 // per second
 }
 
 // Server holds what concerns the process as a whole.
 type Server struct {
-	MaxTunnels int           // of all clients; 0: from RLIMIT_NOFILE
-	Drain      time.Duration // how long live tunnels get after SIGTERM
+	MaxHandshakes int           // connections without a tunnel, of all clients; 0: from RLIMIT_NOFILE
+	MaxTunnels    int           // of all clients; 0: from RLIMIT_NOFILE
+	Drain         time.Duration // how long live tunnels get after SIGTERM
 }
 
 // Timeouts bound the phases of a tunnel.

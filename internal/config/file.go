@@ -53,13 +53,15 @@ type fileLimits struct {
 	Download   Rate      `toml:"download" default:"unlimited" min:"1kB/s" max:"1000GB/s" example:"50MB/s"`
 	Upload     Rate      `toml:"upload" default:"unlimited" min:"1kB/s" max:"1000GB/s" example:"50MB/s"`
 	Burst      size      `toml:"burst" default:"1MB" min:"4KiB" max:"1GiB"`
+	Handshakes int       `toml:"handshakes" default:"256" min:"1" max:"1000000"`
 	Tunnels    int       `toml:"tunnels" default:"1024" min:"1" max:"1000000"`
 	NewTunnels frequency `toml:"new_tunnels" default:"200/s" min:"1/m" max:"1000000/s"`
 }
 
 type fileServer struct {
-	MaxTunnels int           `toml:"max_tunnels" min:"1" max:"10000000"`
-	Drain      time.Duration `toml:"drain" default:"8s" min:"0s" max:"1h"`
+	MaxHandshakes int           `toml:"max_handshakes" min:"4" max:"1000000"`
+	MaxTunnels    int           `toml:"max_tunnels" min:"1" max:"10000000"`
+	Drain         time.Duration `toml:"drain" default:"8s" min:"0s" max:"1h"`
 }
 
 type fileTimeouts struct {

@@ -116,8 +116,8 @@ func build(name, text string, hasFile bool, f Flags, p Presets) (*Config, error)
 
 func (b *builder) limits() {
 	l, s, t := b.file.Limits, b.file.Server, b.file.Timeouts
-	b.config.Limits = Limits{l.Download, l.Upload, int64(l.Burst), l.Tunnels, float64(l.NewTunnels)}
-	b.config.Server = Server{s.MaxTunnels, s.Drain}
+	b.config.Limits = Limits{l.Download, l.Upload, int64(l.Burst), l.Handshakes, l.Tunnels, float64(l.NewTunnels)}
+	b.config.Server = Server{s.MaxHandshakes, s.MaxTunnels, s.Drain}
 	b.config.Timeouts = Timeouts{t.Handshake, t.Dial, t.Idle}
 	if len(b.flags.Allow) > 0 {
 		return // --rate is that of the rule

@@ -10,7 +10,7 @@ import (
 
 // announce logs what an operator wants to read at the start: what listens, who
 // may go where, and what is unsafe.
-func (s *Server) announce(p process, policy *gate.Policy) {
+func (s *Server) announce(p process, r room, policy *gate.Policy) {
 	if s.cfg.Path != "" {
 		s.log.Info("configuration read", zap.String("file", s.cfg.Path))
 	}
@@ -30,7 +30,7 @@ func (s *Server) announce(p process, policy *gate.Policy) {
 		s.log.Info("admin address", zap.String("address", s.admin.listener.Addr().String()))
 	}
 	s.log.Info("ready",
-		zap.Int("max_tunnels", policy.MaxTunnels), zap.Uint64("max_descriptors", p.descriptors),
+		zap.Int("max_tunnels", r.tunnels), zap.Int("max_handshakes", r.handshakes), zap.Uint64("max_descriptors", p.descriptors),
 		zap.Stringer("handshake", policy.Handshake), zap.Stringer("idle", policy.Idle))
 }
 

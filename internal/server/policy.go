@@ -12,7 +12,7 @@ import (
 )
 
 // policy builds what the gate decides by.
-func (s *Server) policy(p process) *gate.Policy {
+func (s *Server) policy(r room) *gate.Policy {
 	cfg := s.cfg
 	return &gate.Policy{
 		ACL:        cfg.Policy,
@@ -20,7 +20,7 @@ func (s *Server) policy(p process) *gate.Policy {
 		Users:      gate.NewUsers(hashes(cfg.Users)),
 		Handshake:  cfg.Timeouts.Handshake,
 		Idle:       cfg.Timeouts.Idle,
-		MaxTunnels: maxTunnels(cfg, p),
+		MaxTunnels: r.tunnels,
 		Dialer:     dialer(cfg, s.ownAddrs()),
 	}
 }
@@ -80,29 +80,6 @@ func hashes(users []config.User) map[string][]byte {
 		m[u.Name] = u.Hash
 	}
 	return m
-}
-
-// Each tunnel takes a descriptor on either side; reserved ones are left for
-// listeners, logs, pipes of splice, resolvers and connections still in their
-// handshake.
-const (
-	descriptorsPerTunnel = 2
-	reservedShare        = 8 // one in eight
-	defaultMaxTunnels    = 20000
-)
-
-// maxTunnels is the configured bound, or what the descriptors of the process
-// allow, or the default, whichever is least.
-func maxTunnels(cfg *config.Config, p process) int {
-	n := defaultMaxTunnels
-	if cfg.Server.MaxTunnels > 0 {
-		n = cfg.Server.MaxTunnels
-	}
-	if p.descriptors > 0 {
-		room := (p.descriptors - p.descriptors/reservedShare) / descriptorsPerTunnel
-		n = max(1, min(n, int(room)))
-	}
-	return n
 }
 
 // ownAddrs are the addresses that must not be reached through the proxy.

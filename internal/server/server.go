@@ -5,7 +5,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +20,7 @@ import (
 	"sluice/internal/accesslog"
 	"sluice/internal/config"
 	"sluice/internal/gate"
+	"sluice/internal/limit"
 	"sluice/internal/relay"
 	"sluice/internal/track"
 	"sluice/socks"
@@ -38,8 +38,12 @@ type Server struct {
 	listeners []*listener
 	admin     *admin
 
-	conns connections
-	wg    sync.WaitGroup // accept loops and connections
+	waiting  *limit.Connections // those without a tunnel
+	conns    connections        // those that no tunnel has taken over
+	turned   turnedAway
+	spares   spares
+	shortage shortage
+	wg       sync.WaitGroup // accept loops and connections
 }
 
 // Options are what a server gets from its process.
@@ -69,7 +73,13 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 		return nil, err
 	}
 	process := inspectProcess()
-	policy := s.policy(process)
+	room := roomFor(cfg, process.descriptors)
+	process.warnings = append(process.warnings, room.warnings...)
+	policy := s.policy(room)
+	s.waiting = limit.NewConnections(cfg.Limits.Handshakes, room.handshakes)
+	s.turned.log, s.shortage.log = s.log, s.log
+	s.shortage.over = s.spares.plenty
+	s.spares.fill()
 	s.gate = gate.New(policy, s.access.Record)
 	s.gate.Opened = s.access.Opened()
 	s.gate.Panicked = s.panicked
@@ -79,7 +89,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	}
 	s.http = &forward.Handler{Gate: s.gate}
 	s.socks = &socks.Handler{Gate: s.gate}
-	s.announce(process, policy)
+	s.announce(process, room, policy)
 	return s, nil
 }
 
@@ -164,6 +174,9 @@ func (s *Server) Close() error {
 	if s.gate != nil && s.gate.Poller != nil {
 		s.gate.Poller.Close()
 	}
+	s.turned.stop()
+	s.shortage.stop()
+	s.spares.close()
 	return s.access.Close()
 }
 
@@ -172,77 +185,6 @@ func (s *Server) closeListeners() {
 		l.tcp.Close()
 	}
 }
-
-// acceptPauses bound the wait after a failed accept: with no descriptor left the
-// listener would be readable all the time.
-const (
-	minAcceptPause = 5 * time.Millisecond
-	maxAcceptPause = time.Second
-)
-
-func (s *Server) accept(l *listener) {
-	pause := minAcceptPause
-	failing := false
-	for {
-		conn, err := l.tcp.AcceptTCP()
-		if err == nil {
-			if failing {
-				s.log.Info("accepting again", zap.String("listener", l.Address))
-			}
-			pause, failing = minAcceptPause, false
-			s.wg.Add(1)
-			go func() {
-				defer s.wg.Done()
-				s.handle(conn, l)
-			}()
-			continue
-		}
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if !failing {
-			s.log.Error("accept", zap.String("listener", l.Address), zap.Error(err))
-			failing = true
-		}
-		time.Sleep(pause)
-		pause = min(2*pause, maxAcceptPause)
-	}
-}
-
-// handle finds out which protocol a connection speaks and hands it over.
-func (s *Server) handle(conn *net.TCPConn, l *listener) {
-	accepted := time.Now()
-	if !s.conns.add(conn) {
-		conn.Close()
-		return
-	}
-	defer s.conns.remove(conn)
-	defer s.recovered(conn)
-	conn.SetReadDeadline(accepted.Add(s.gate.Policy().Handshake))
-	first := make([]byte, firstRead)
-	n, err := conn.Read(first)
-	if n == 0 {
-		if err != nil && !errors.Is(err, io.EOF) {
-			s.log.Debug("connection ended before a request", zap.String("listener", l.Address), zap.Error(err))
-		}
-		conn.Close()
-		return
-	}
-	source, ok := clientOf(conn)
-	if !ok {
-		conn.Close()
-		return
-	}
-	src := gate.Source{Listener: l.Address, Client: source}
-	if l.speaksSOCKS(first[0]) {
-		s.socks.Serve(conn, first[:n], src, accepted)
-		return
-	}
-	s.http.Serve(conn, first[:n], src, accepted)
-}
-
-// firstRead takes most CONNECT requests whole.
-const firstRead = 512
 
 // recovered keeps a panic, should there be one, to its own connection.
 func (s *Server) recovered(conn *net.TCPConn) {
@@ -256,47 +198,4 @@ func (s *Server) recovered(conn *net.TCPConn) {
 // no request.
 func (s *Server) panicked(id track.ID, value any, stack []byte) {
 	s.log.Error("panic while serving a connection", zap.Stringer("id", id), zap.Any("panic", value), zap.ByteString("stack", stack))
-}
-
-func clientOf(conn *net.TCPConn) (netip.AddrPort, bool) {
-	a, ok := conn.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}, false
-	}
-	return a.AddrPort(), true
-}
-
-// connections are those that no tunnel has taken over.
-type connections struct {
-	mu     sync.Mutex
-	open   map[*net.TCPConn]struct{}
-	closed bool
-}
-
-func (c *connections) add(conn *net.TCPConn) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return false
-	}
-	if c.open == nil {
-		c.open = make(map[*net.TCPConn]struct{})
-	}
-	c.open[conn] = struct{}{}
-	return true
-}
-
-func (c *connections) remove(conn *net.TCPConn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.open, conn)
-}
-
-func (c *connections) closeAll() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.closed = true
-	for conn := range c.open {
-		conn.Close()
-	}
 }
