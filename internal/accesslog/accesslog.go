@@ -1,12 +1,15 @@
 // Package accesslog writes the one record that each tunnel or HTTP request
 // leaves, as JSON, as text for a terminal, or in Squid's native format. When a
 // record is written, and what stands in it, is decided elsewhere.
+//
+// Nothing waits for a log: records, and the lines of the process's own log, go
+// into a bounded queue, and one goroutine writes them. When a disk is full or
+// hangs, or a pipe's reader has stopped, what finds the queue full is lost; the
+// log tells how many, at the place where they are missing.
 package accesslog
 
 import (
-	"fmt"
 	"io"
-	"os"
 	"sync"
 	"time"
 
@@ -27,9 +30,14 @@ const (
 
 // Log writes records. It is safe for concurrent use.
 type Log struct {
-	out    *output
-	logger *zap.Logger // nil for Squid
-	debug  bool
+	w     writer[record]
+	log   *zap.Logger
+	opens bool // records of what begins are written, too
+
+	mu     sync.Mutex
+	toldOf bool      // that a write has failed, and none has succeeded since
+	told   time.Time // when something was said last
+	toldN  uint64    // losses that were told
 }
 
 // Options say where and how records are written.
@@ -40,27 +48,33 @@ type Options struct {
 	Path   string
 	Stdout io.Writer
 	Debug  bool // write a record when a tunnel opens, too
+	// Log is told when records cannot be written, or are lost, and when that is
+	// over; nil: nobody is. It must not block.
+	Log *zap.Logger
 }
 
 // Open returns a log. Close it at the end.
 func Open(o Options) (*Log, error) {
-	out := &output{}
-	if o.Path == "" || o.Path == "stdout" {
-		out.w = o.Stdout
+	if o.Path == "stdout" {
+		o.Path = ""
+	}
+	out, err := newOutput(o.Path, o.Stdout)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{log: o.Log, opens: o.Debug && o.Format != Squid}
+	if l.log == nil {
+		l.log = zap.NewNop()
+	}
+	l.w.out, l.w.fault, l.w.failed, l.w.wrote = out, l.panicked, l.cannotWrite, l.writesAgain
+	if o.Format == Squid {
+		l.w.encode = func(b []byte, r *record) []byte { return appendSquid(b, &r.Record, r.at) }
+		l.w.mark = func(b []byte, lost uint64) []byte { return appendSquidLost(b, lost, time.Now()) }
 	} else {
-		out.path = o.Path
-		if err := out.Reopen(); err != nil {
-			return nil, err
-		}
+		e := newEncoder(o.Format)
+		l.w.encode, l.w.mark = e.appendRecord, e.appendLost
 	}
-	l := &Log{out: out, debug: o.Debug}
-	if o.Format != Squid {
-		level := zapcore.InfoLevel
-		if o.Debug {
-			level = zapcore.DebugLevel
-		}
-		l.logger = zap.New(zapcore.NewCore(Encoder(o.Format), out, level))
-	}
+	l.w.start()
 	return l, nil
 }
 
@@ -73,7 +87,8 @@ func Encoder(f Format) zapcore.Encoder {
 		EncodeLevel:    zapcore.LowercaseLevelEncoder,
 		EncodeDuration: zapcore.SecondsDurationEncoder,
 		EncodeTime: func(t time.Time, e zapcore.PrimitiveArrayEncoder) {
-			e.AppendString(t.UTC().Format("2006-01-02T15:04:05.000Z"))
+			var room [32]byte
+			e.AppendByteString(appendTime(room[:0], t))
 		},
 	}
 	if f == JSON {
@@ -82,82 +97,55 @@ func Encoder(f Format) zapcore.Encoder {
 	return zapcore.NewConsoleEncoder(c)
 }
 
-// Record writes the record of what has ended.
-func (l *Log) Record(r *track.Record) {
-	if l.logger == nil {
-		l.out.Write(appendSquid(nil, r, time.Now()))
-		return
-	}
-	l.logger.Info(message(r), fields(r)...)
-}
+// Record has the record of what has ended written. It keeps a copy and returns at
+// once.
+func (l *Log) Record(r *track.Record) { l.put(r, false) }
 
-// Opened writes a record of what begins, at debug level; nil when the level is
-// above it, so that nobody prepares one in vain.
+// Opened has a record of what begins written, at debug level; nil when the level
+// is above it, so that nobody prepares one in vain.
 func (l *Log) Opened() func(*track.Record) {
-	if !l.debug || l.logger == nil {
+	if !l.opens {
 		return nil
 	}
-	return func(r *track.Record) { l.logger.Debug("open", fields(r)...) }
+	return func(r *track.Record) { l.put(r, true) }
 }
 
-func message(r *track.Record) string {
-	if r.Protocol == track.HTTP {
-		return "request"
+func (l *Log) put(r *track.Record, open bool) {
+	e := record{*r, time.Now(), open}
+	if !l.w.put(&e, e.text()) {
+		l.lost()
 	}
-	return "tunnel"
 }
 
-// Reopen opens the file anew, for a log that was rotated away. Records go to the
-// old one until the new one is open.
-func (l *Log) Reopen() error { return l.out.Reopen() }
+// Lost returns how many records were lost since the start.
+func (l *Log) Lost() uint64 {
+	n, _ := l.w.losses()
+	return n
+}
 
-// Close closes the file. Without one it does nothing, and does not wait for a
-// record that Stdout does not take.
-func (l *Log) Close() error {
-	if l.out.path == "" {
+// Reopen opens the file anew, for a log that was rotated away, after what came
+// before was written to the old one. When that takes no more, the new one gets it,
+// after a second at the latest.
+func (l *Log) Reopen() error {
+	if l.w.out.path == "" {
+		l.w.sync(flushTime)
 		return nil
 	}
-	l.out.mu.Lock()
-	defer l.out.mu.Unlock()
-	if l.out.file == nil {
-		return nil
-	}
-	return l.out.file.Close()
-}
-
-// output is a file that can be reopened, or a stream. Each record is one write,
-// so that lines of several writers to one pipe do not mix (POSIX write(2), up to
-// PIPE_BUF).
-type output struct {
-	path string
-	mu   sync.Mutex
-	w    io.Writer
-	file *os.File
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.w.Write(p)
-}
-
-// Sync does nothing: records are not buffered here.
-func (o *output) Sync() error { return nil }
-
-func (o *output) Reopen() error {
-	if o.path == "" {
-		return nil
-	}
-	f, err := os.OpenFile(o.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+	f, err := l.w.out.open()
 	if err != nil {
-		return fmt.Errorf("open access log: %w", err)
+		return err
 	}
-	o.mu.Lock()
-	old := o.file
-	o.file, o.w = f, f
-	o.mu.Unlock()
-	if old != nil {
-		old.Close()
-	}
+	l.w.sync(flushTime)
+	l.w.out.use(f)
+	l.w.nudge()
 	return nil
+}
+
+// Close writes what waits and closes the file. After a second it gives up on a log
+// that takes no more, and says so.
+func (l *Log) Close() error {
+	if left := l.w.stop(flushTime); left > 0 {
+		l.log.Error("the access log does not take its last records", zap.Int("lost", left))
+	}
+	return l.w.out.close()
 }

@@ -13,7 +13,7 @@ import (
 	"sluice/internal/track"
 )
 
-func record() *track.Record {
+func sample() *track.Record {
 	return &track.Record{
 		ID: 0xabc, Start: time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC), Listener: ":3128", Protocol: track.Connect,
 		Client: netip.MustParseAddrPort("192.0.2.7:5555"), User: "ann", Host: "example.com", Port: 443, Status: 200,
@@ -36,7 +36,7 @@ func write(t *testing.T, f Format, r *track.Record) string {
 }
 
 func TestJSONHasTheDocumentedFieldsAndNoOthers(t *testing.T) {
-	r := record()
+	r := sample()
 	r.Method, r.Path, r.Reason = "GET", "/v2/", "why"
 	var got map[string]any
 	if err := json.Unmarshal([]byte(write(t, JSON, r)), &got); err != nil {
@@ -72,7 +72,7 @@ func TestEmptyFieldsAreLeftOut(t *testing.T) {
 
 func TestNoFieldCanForgeALine(t *testing.T) {
 	for _, f := range []Format{JSON, Console} {
-		r := record()
+		r := sample()
 		r.Reason, r.Rule, r.User = "a\nb\r\n{\"msg\":\"forged\"}\x1b[2J", "x\ny", "u\nv"
 		if out := write(t, f, r); strings.Count(out, "\n") != 1 || strings.ContainsAny(out, "\r\x1b") {
 			t.Errorf("%s: %q", f, out)
@@ -82,24 +82,32 @@ func TestNoFieldCanForgeALine(t *testing.T) {
 
 func TestSquidsNativeFormat(t *testing.T) {
 	end := time.Unix(1700000000, 123e6)
-	denied := record()
+	denied := sample()
 	denied.Decision, denied.Status, denied.Address, denied.User = "deny", 403, netip.AddrPort{}, ""
-	plain := record()
+	plain := sample()
 	plain.Protocol, plain.Method, plain.Path, plain.Port = track.HTTP, "GET", "/a", 80
-	socks := record()
+	socks := sample()
 	socks.Protocol, socks.Status = track.SOCKS5, 0
 	unread := &track.Record{Protocol: track.Connect, Client: netip.MustParseAddrPort("192.0.2.7:1"), Status: 400}
-	named := record()
+	guess := &track.Record{Protocol: track.Connect, Client: netip.MustParseAddrPort("192.0.2.7:1"), Status: 407, Outcome: "auth_required"}
+	wrong := &track.Record{Protocol: track.SOCKS5, Client: netip.MustParseAddrPort("192.0.2.7:1"), Outcome: "auth_required"}
+	slow := sample()
+	slow.Protocol, slow.Status, slow.Outcome, slow.Host, slow.User = track.SOCKS5, 0, "timeout", "2001:db8::1", ""
+	slow.Address, slow.Down = netip.AddrPort{}, 0
+	named := sample()
 	named.User, named.Path, named.Protocol, named.Method = "ann lee\n", "/a b", track.HTTP, "GET"
 	for _, c := range []struct {
 		r    *track.Record
 		want string
 	}{
 		{named, "1700000000.123   3000 192.0.2.7 TCP_MISS/200 20 GET http://example.com:443/a%20b ann%20lee%0A HIER_DIRECT/203.0.113.9 -\n"},
-		{record(), "1700000000.123   3000 192.0.2.7 TCP_TUNNEL/200 20 CONNECT example.com:443 ann HIER_DIRECT/203.0.113.9 -\n"},
+		{sample(), "1700000000.123   3000 192.0.2.7 TCP_TUNNEL/200 20 CONNECT example.com:443 ann HIER_DIRECT/203.0.113.9 -\n"},
 		{denied, "1700000000.123   3000 192.0.2.7 TCP_DENIED/403 20 CONNECT example.com:443 - HIER_NONE/- -\n"},
 		{plain, "1700000000.123   3000 192.0.2.7 TCP_MISS/200 20 GET http://example.com:80/a ann HIER_DIRECT/203.0.113.9 -\n"},
 		{socks, "1700000000.123   3000 192.0.2.7 TCP_TUNNEL/200 20 CONNECT example.com:443 ann HIER_DIRECT/203.0.113.9 -\n"},
+		{guess, "1700000000.123      0 192.0.2.7 TCP_DENIED/407 0 CONNECT error:invalid-request - HIER_NONE/- -\n"},
+		{wrong, "1700000000.123      0 192.0.2.7 TCP_DENIED/407 0 CONNECT error:invalid-request - HIER_NONE/- -\n"},
+		{slow, "1700000000.123   3000 192.0.2.7 NONE/504 0 CONNECT [2001:db8::1]:443 - HIER_NONE/- -\n"},
 		{unread, "1700000000.123      0 192.0.2.7 NONE/400 0 CONNECT error:invalid-request - HIER_NONE/- -\n"},
 	} {
 		if got := string(appendSquid(nil, c.r, end)); got != c.want {
@@ -114,16 +122,18 @@ func TestReopenLetsTheFileBeRotated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	l.Record(record())
+	l.Record(sample())
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
 	}
-	l.Record(record())
+	l.Record(sample())
 	if err := l.Reopen(); err != nil {
 		t.Fatal(err)
 	}
-	l.Record(record())
+	l.Record(sample())
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
 	for name, want := range map[string]int{path + ".1": 2, path: 1} {
 		text, err := os.ReadFile(name)
 		if n := strings.Count(string(text), "\n"); err != nil || n != want {
@@ -132,20 +142,50 @@ func TestReopenLetsTheFileBeRotated(t *testing.T) {
 	}
 }
 
+// BenchmarkRecord is what a record costs the process in all: it waits until all
+// are written.
 func BenchmarkRecord(b *testing.B) {
 	for _, f := range []Format{JSON, Squid} {
 		b.Run(string(f), func(b *testing.B) {
-			file, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer file.Close()
-			l, _ := Open(Options{Format: f, Stdout: file})
-			r := record()
+			l := devNull(b, f)
+			r := sample()
 			b.ReportAllocs()
+			i := 0
 			for b.Loop() {
 				l.Record(r)
+				if i++; i%keptSlots == 0 {
+					l.w.sync(flushTime)
+				}
+			}
+			l.w.sync(flushTime)
+			if n := l.Lost(); n > 0 {
+				b.Errorf("%d records were lost", n)
 			}
 		})
 	}
+}
+
+// BenchmarkCaller is what a record costs the transaction that leaves it.
+func BenchmarkCaller(b *testing.B) {
+	l := devNull(b, JSON)
+	r := sample()
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		l.Record(r)
+		if i++; i%keptSlots == 0 {
+			b.StopTimer()
+			l.w.sync(flushTime)
+			b.StartTimer()
+		}
+	}
+}
+
+func devNull(b *testing.B, f Format) *Log {
+	l, err := Open(Options{Format: f, Path: os.DevNull})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { l.Close() })
+	return l
 }

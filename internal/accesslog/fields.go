@@ -3,7 +3,6 @@ package accesslog
 import (
 	"time"
 
-	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"sluice/internal/track"
@@ -14,71 +13,83 @@ type Field struct {
 	Name, Meaning string
 }
 
+// line is a record as zap takes it.
+type line struct {
+	rec     *track.Record
+	enc     zapcore.ObjectEncoder
+	scratch []byte
+}
+
+// MarshalLogObject adds the fields of the record.
+func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	l.enc = enc
+	for i := range recordFields {
+		recordFields[i].add(l, l.rec)
+	}
+	l.enc = nil
+	return nil
+}
+
 // recordFields are the fields in the order in which they are written, each with
 // its meaning for the reference and how it is taken from a record.
 var recordFields = []struct {
 	Field
-	add func(*track.Record) zapcore.Field
+	add func(*line, *track.Record)
 }{
 	{Field{"id", "the transaction's identifier, 16 hex digits; also told to the client in an error's body"},
-		func(r *track.Record) zapcore.Field { return zap.Stringer("id", r.ID) }},
+		func(l *line, r *track.Record) { l.bytes("id", r.ID.Append(l.scratch[:0])) }},
 	{Field{"start", "when the request was read"},
-		func(r *track.Record) zapcore.Field {
-			return text("start", r.Start.UTC().Format("2006-01-02T15:04:05.000Z"))
-		}},
+		func(l *line, r *track.Record) { l.bytes("start", appendTime(l.scratch[:0], r.Start)) }},
 	{Field{"listener", "the listener's configured address"},
-		func(r *track.Record) zapcore.Field { return text("listener", r.Listener) }},
+		func(l *line, r *track.Record) { l.text("listener", r.Listener) }},
 	{Field{"protocol", "connect, http or socks5"},
-		func(r *track.Record) zapcore.Field { return text("protocol", r.Protocol.String()) }},
+		func(l *line, r *track.Record) { l.text("protocol", r.Protocol.String()) }},
 	{Field{"client", "source address"},
-		func(r *track.Record) zapcore.Field { return text("client", r.Client.Addr().String()) }},
+		func(l *line, r *track.Record) { l.bytes("client", r.Client.Addr().AppendTo(l.scratch[:0])) }},
 	{Field{"client_port", "source port"},
-		func(r *track.Record) zapcore.Field { return number("client_port", int64(r.Client.Port())) }},
+		func(l *line, r *track.Record) { l.number("client_port", int64(r.Client.Port())) }},
 	{Field{"user", "authenticated user"},
-		func(r *track.Record) zapcore.Field { return text("user", r.User) }},
+		func(l *line, r *track.Record) { l.text("user", r.User) }},
 	{Field{"method", "method of an HTTP request"},
-		func(r *track.Record) zapcore.Field { return text("method", r.Method) }},
+		func(l *line, r *track.Record) { l.text("method", r.Method) }},
 	{Field{"host", "destination as asked for: a name in ASCII or an address"},
-		func(r *track.Record) zapcore.Field { return text("host", r.Host) }},
+		func(l *line, r *track.Record) { l.text("host", r.Host) }},
 	{Field{"port", "destination port"},
-		func(r *track.Record) zapcore.Field { return number("port", int64(r.Port)) }},
+		func(l *line, r *track.Record) { l.number("port", int64(r.Port)) }},
 	{Field{"path", "path of an HTTP request, without its query"},
-		func(r *track.Record) zapcore.Field { return text("path", r.Path) }},
+		func(l *line, r *track.Record) { l.text("path", r.Path) }},
 	{Field{"address", "address and port that was dialled"},
-		func(r *track.Record) zapcore.Field {
-			if !r.Address.IsValid() {
-				return zap.Skip()
+		func(l *line, r *track.Record) {
+			if r.Address.IsValid() {
+				l.bytes("address", r.Address.AppendTo(l.scratch[:0]))
 			}
-			return text("address", r.Address.String())
 		}},
 	{Field{"rule", "the rule that decided; left out when none matched"},
-		func(r *track.Record) zapcore.Field { return text("rule", r.Rule) }},
+		func(l *line, r *track.Record) { l.text("rule", r.Rule) }},
 	{Field{"decision", "allow or deny; left out when the request could not be read"},
-		func(r *track.Record) zapcore.Field { return text("decision", r.Decision) }},
+		func(l *line, r *track.Record) { l.text("decision", r.Decision) }},
 	{Field{"outcome", "ok, or what went wrong (see the table below)"},
-		func(r *track.Record) zapcore.Field { return text("outcome", r.Outcome) }},
+		func(l *line, r *track.Record) { l.text("outcome", r.Outcome) }},
 	{Field{"status", "HTTP status sent to the client; left out for SOCKS5 and where none was sent"},
-		func(r *track.Record) zapcore.Field { return number("status", int64(r.Status)) }},
+		func(l *line, r *track.Record) { l.number("status", int64(r.Status)) }},
 	{Field{"reason", "the sentence that the client was told, and the cause"},
-		func(r *track.Record) zapcore.Field { return text("reason", r.Reason) }},
+		func(l *line, r *track.Record) { l.text("reason", r.Reason) }},
 	{Field{"tries", "addresses dialled"},
-		func(r *track.Record) zapcore.Field { return number("tries", int64(r.Tries)) }},
+		func(l *line, r *track.Record) { l.number("tries", int64(r.Tries)) }},
 	{Field{"dns_seconds", "time of the resolution"},
-		func(r *track.Record) zapcore.Field { return seconds("dns_seconds", r.DNS) }},
+		func(l *line, r *track.Record) { l.seconds("dns_seconds", r.DNS) }},
 	{Field{"dial_seconds", "time from the first connect to an established connection"},
-		func(r *track.Record) zapcore.Field { return seconds("dial_seconds", r.Dial) }},
+		func(l *line, r *track.Record) { l.seconds("dial_seconds", r.Dial) }},
 	{Field{"total_seconds", "time from the request to the end"},
-		func(r *track.Record) zapcore.Field {
-			return zap.Duration("total_seconds", r.Total.Round(time.Microsecond))
-		}},
+		func(l *line, r *track.Record) { l.enc.AddDuration("total_seconds", r.Total.Round(time.Microsecond)) }},
 	{Field{"bytes_up", "bytes relayed from client to origin"},
-		func(r *track.Record) zapcore.Field { return zap.Int64("bytes_up", r.Up) }},
+		func(l *line, r *track.Record) { l.enc.AddInt64("bytes_up", r.Up) }},
 	{Field{"bytes_down", "bytes relayed from origin to client"},
-		func(r *track.Record) zapcore.Field { return zap.Int64("bytes_down", r.Down) }},
+		func(l *line, r *track.Record) { l.enc.AddInt64("bytes_down", r.Down) }},
 	{Field{"closed_by", "who ended it first: client, origin or sluice"},
-		func(r *track.Record) zapcore.Field { return text("closed_by", r.ClosedBy.String()) }},
+		func(l *line, r *track.Record) { l.text("closed_by", r.ClosedBy.String()) }},
 	{Field{"closed_how", "fin, reset, idle, drain, killed or error"},
-		func(r *track.Record) zapcore.Field { return text("closed_how", r.How) }},
+		func(l *line, r *track.Record) { l.text("closed_how", r.How) }},
 }
 
 // Fields lists the fields of a record in the order in which they are written.
@@ -91,31 +102,43 @@ func Fields() []Field {
 	return list
 }
 
-func fields(r *track.Record) []zapcore.Field {
-	list := make([]zapcore.Field, len(recordFields))
-	for i, f := range recordFields {
-		list[i] = f.add(r)
+func (l *line) text(name, s string) {
+	if s != "" {
+		l.enc.AddString(name, s)
 	}
-	return list
 }
 
-func text(name, s string) zapcore.Field {
-	if s == "" {
-		return zap.Skip()
-	}
-	return zap.String(name, s)
+// bytes adds text that was appended to the scratch buffer.
+func (l *line) bytes(name string, b []byte) {
+	l.scratch = b
+	l.enc.AddByteString(name, b)
 }
 
-func number(name string, n int64) zapcore.Field {
-	if n == 0 {
-		return zap.Skip()
+func (l *line) number(name string, n int64) {
+	if n != 0 {
+		l.enc.AddInt64(name, n)
 	}
-	return zap.Int64(name, n)
 }
 
-func seconds(name string, d time.Duration) zapcore.Field {
-	if d == 0 {
-		return zap.Skip()
+func (l *line) seconds(name string, d time.Duration) {
+	if d != 0 {
+		l.enc.AddDuration(name, d.Round(time.Microsecond))
 	}
-	return zap.Duration(name, d.Round(time.Microsecond))
 }
+
+// appendTime appends a time in UTC as RFC 3339 has it, with milliseconds.
+// time.Time's own formatting takes three times as long.
+func appendTime(b []byte, t time.Time) []byte {
+	t = t.UTC()
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	b = append(padded(b, int64(year), 4, '0'), '-')
+	b = append(twoDigits(b, int(month)), '-')
+	b = append(twoDigits(b, day), 'T')
+	b = append(twoDigits(b, hour), ':')
+	b = append(twoDigits(b, minute), ':')
+	b = append(twoDigits(b, second), '.')
+	return append(padded(b, int64(t.Nanosecond()/1e6), 3, '0'), 'Z')
+}
+
+func twoDigits(b []byte, n int) []byte { return append(b, byte('0'+n/10), byte('0'+n%10)) }

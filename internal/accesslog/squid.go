@@ -1,13 +1,12 @@
 package accesslog
 
 import (
-	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
+	"sluice/internal/egress"
 	"sluice/internal/track"
 )
 
@@ -16,15 +15,46 @@ import (
 // URL, user, hierarchy and origin address, content type.
 // https://wiki.squid-cache.org/Features/LogFormat
 func appendSquid(b []byte, r *track.Record, end time.Time) []byte {
-	b = fmt.Appendf(b, "%d.%03d %6d %s %s/%03d %d %s %s %s %s -\n",
-		end.Unix(), end.Nanosecond()/1e6, r.Total.Milliseconds(), r.Client.Addr(),
-		squidResult(r), squidStatus(r), r.Down, squidMethod(r), squidURL(r), dash(word(r.User)), squidHierarchy(r))
-	return b
+	b = append(squidTime(b, end), ' ')
+	b = append(padded(b, r.Total.Milliseconds(), 6, ' '), ' ')
+	b = append(r.Client.Addr().AppendTo(b), ' ')
+	status := squidStatus(r)
+	b = append(append(b, squidResult(r, status)...), '/')
+	b = append(padded(b, int64(status), 3, '0'), ' ')
+	b = append(strconv.AppendInt(b, r.Down, 10), ' ')
+	b = append(append(b, squidMethod(r)...), ' ')
+	b = append(appendURL(b, r), ' ')
+	b = append(append(b, squidUser(r.User)...), ' ')
+	return append(appendHierarchy(b, r), " -\n"...)
 }
 
-func squidResult(r *track.Record) string {
+// appendSquidLost writes a line of the same form about records that are missing
+// here, for the format has no place for messages.
+func appendSquidLost(b []byte, lost uint64, now time.Time) []byte {
+	b = append(squidTime(b, now), "      0 - NONE/000 0 NONE error:records-lost:"...)
+	return append(strconv.AppendUint(b, lost, 10), " - HIER_NONE/- -\n"...)
+}
+
+func squidTime(b []byte, t time.Time) []byte {
+	b = append(strconv.AppendInt(b, t.Unix(), 10), '.')
+	return padded(b, int64(t.Nanosecond()/1e6), 3, '0')
+}
+
+// padded appends a number with a least width.
+func padded(b []byte, n int64, width int, with byte) []byte {
+	var room [20]byte
+	digits := strconv.AppendInt(room[:0], n, 10)
+	for range width - len(digits) {
+		b = append(b, with)
+	}
+	return append(b, digits...)
+}
+
+// squidResult tells a denial from the rest; Squid takes a request for credentials
+// for one, too.
+func squidResult(r *track.Record, status int) string {
 	switch {
-	case r.Decision == "deny":
+	case r.Decision == "deny" || status == http.StatusProxyAuthRequired:
 		return "TCP_DENIED"
 	case !r.Address.IsValid():
 		return "NONE"
@@ -35,42 +65,62 @@ func squidResult(r *track.Record) string {
 }
 
 // squidStatus gives a SOCKS5 tunnel the status that CONNECT would have had, for
-// readers of this format know no other.
+// readers of this format know no other. What could not be read has none.
 func squidStatus(r *track.Record) int {
-	if r.Status == 0 && r.Protocol == track.SOCKS5 {
-		if r.Outcome == "ok" {
-			return http.StatusOK
-		}
-		if r.Decision == "deny" {
-			return http.StatusForbidden
+	if r.Status != 0 || r.Protocol != track.SOCKS5 || r.Host == "" && r.Outcome != egress.AuthRequired.String() {
+		return r.Status
+	}
+	if r.Outcome == egress.None.String() {
+		return http.StatusOK
+	}
+	for _, k := range egress.Kinds() {
+		if k.String() == r.Outcome {
+			return k.Status()
 		}
 	}
-	return r.Status
+	return 0
 }
 
 func squidMethod(r *track.Record) string {
 	if r.Protocol == track.HTTP {
-		return dash(r.Method)
+		return dash(word(r.Method))
 	}
-	return "CONNECT"
+	return http.MethodConnect
 }
 
-func squidURL(r *track.Record) string {
+func appendURL(b []byte, r *track.Record) []byte {
 	if r.Host == "" {
-		return "error:invalid-request"
+		return append(b, "error:invalid-request"...)
 	}
-	host := net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port)))
 	if r.Protocol == track.HTTP {
-		return "http://" + host + word(r.Path)
+		b = append(b, "http://"...)
 	}
-	return host
+	host := word(r.Host)
+	if strings.IndexByte(host, ':') >= 0 {
+		host = "[" + host + "]"
+	}
+	b = append(append(b, host...), ':')
+	b = strconv.AppendInt(b, int64(r.Port), 10)
+	if r.Protocol == track.HTTP {
+		b = append(b, word(r.Path)...)
+	}
+	return b
 }
 
-func squidHierarchy(r *track.Record) string {
+func appendHierarchy(b []byte, r *track.Record) []byte {
 	if !r.Address.IsValid() {
-		return "HIER_NONE/-"
+		return append(b, "HIER_NONE/-"...)
 	}
-	return "HIER_DIRECT/" + r.Address.Addr().String()
+	return r.Address.Addr().AppendTo(append(b, "HIER_DIRECT/"...))
+}
+
+// squidUser keeps names apart that are written alike: "-" stands for none, and a
+// percent sign for what is encoded.
+func squidUser(name string) string {
+	if name == "-" {
+		return "%2D"
+	}
+	return dash(word(strings.ReplaceAll(name, "%", "%25")))
 }
 
 func dash(s string) string {
@@ -82,13 +132,23 @@ func dash(s string) string {
 
 // word percent-encodes what would end a field or a line.
 func word(s string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c >= 0x7f {
-			fmt.Fprintf(&b, "%%%02X", c)
+	i := 0
+	for i < len(s) && isWord(s[i]) {
+		i++
+	}
+	if i == len(s) {
+		return s
+	}
+	const hex = "0123456789ABCDEF"
+	b := []byte(s[:i])
+	for ; i < len(s); i++ {
+		if c := s[i]; isWord(c) {
+			b = append(b, c)
 		} else {
-			b.WriteByte(c)
+			b = append(b, '%', hex[c>>4], hex[c&15])
 		}
 	}
-	return b.String()
+	return string(b)
 }
+
+func isWord(c byte) bool { return c > ' ' && c < 0x7f }

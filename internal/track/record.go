@@ -1,7 +1,6 @@
 package track
 
 import (
-	"fmt"
 	"net/netip"
 	"time"
 )
@@ -11,7 +10,16 @@ import (
 type ID uint64
 
 // String returns 16 hex digits.
-func (id ID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
+func (id ID) String() string { return string(id.Append(nil)) }
+
+// Append appends 16 hex digits.
+func (id ID) Append(b []byte) []byte {
+	const hex = "0123456789abcdef"
+	for shift := 60; shift >= 0; shift -= 4 {
+		b = append(b, hex[id>>shift&15])
+	}
+	return b
+}
 
 // Protocol is how a client asked.
 type Protocol uint8

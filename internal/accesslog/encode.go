@@ -1,0 +1,114 @@
+package accesslog
+
+import (
+	"encoding/binary"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"sluice/internal/track"
+)
+
+// record is a Record as it waits to be written.
+type record struct {
+	track.Record
+	at   time.Time // when it was made
+	open bool      // of what begins
+}
+
+// text returns how many bytes of text the record keeps in memory for itself.
+func (r *record) text() int {
+	return len(r.User) + len(r.Host) + len(r.Method) + len(r.Path) + len(r.Reason)
+}
+
+// encoder writes records by way of zap. It is used by one goroutine.
+type encoder struct {
+	zap    zapcore.Encoder
+	line   line
+	fields [1]zapcore.Field
+}
+
+func newEncoder(f Format) *encoder {
+	e := &encoder{zap: Encoder(f)}
+	e.fields[0] = zap.Inline(&e.line)
+	return e
+}
+
+// appendRecord appends a record as one line.
+func (e *encoder) appendRecord(b []byte, r *record) []byte {
+	e.line.rec = &r.Record
+	level, message := zapcore.InfoLevel, "tunnel"
+	switch {
+	case r.open:
+		level, message = zapcore.DebugLevel, "open"
+	case r.Protocol == track.HTTP:
+		message = "request"
+	}
+	b = e.append(b, zapcore.Entry{Level: level, Time: r.at, Message: message}, e.fields[:])
+	e.line.rec = nil
+	return b
+}
+
+// appendLost appends a line that says how many are missing here.
+func (e *encoder) appendLost(b []byte, lost uint64) []byte {
+	return e.append(b, zapcore.Entry{Level: zapcore.WarnLevel, Time: time.Now(), Message: "records lost"},
+		[]zapcore.Field{zap.Uint64("lost", lost)})
+}
+
+func (e *encoder) append(b []byte, entry zapcore.Entry, fields []zapcore.Field) []byte {
+	buf, err := e.zap.EncodeEntry(entry, fields)
+	if err != nil { // zap's encoders return none
+		return b
+	}
+	b = appendEscaped(b, buf.Bytes())
+	buf.Free()
+	return b
+}
+
+// appendEscaped appends a line in which all that is not printable and above ASCII,
+// or DEL, becomes \u and four hex digits. zap does that for the control characters
+// of ASCII alone, and a terminal takes U+009B for an escape sequence, some readers
+// U+2028 for the end of a line, and U+202E turns what is shown around. Such
+// characters stand nowhere but in JSON strings.
+func appendEscaped(b, line []byte) []byte {
+	from := 0
+	for i := 0; i < len(line); {
+		if len(line)-i >= 8 && isPlain(binary.LittleEndian.Uint64(line[i:])) {
+			i += 8
+			continue
+		}
+		if c := line[i]; c < 0x7f {
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRune(line[i:])
+		if unicode.IsPrint(r) && r != utf8.RuneError {
+			i += size
+			continue
+		}
+		b = append(b, line[from:i]...)
+		if r >= 0x10000 {
+			hi, lo := (r-0x10000)>>10+0xd800, (r-0x10000)&0x3ff+0xdc00
+			b = appendHex(b, hi)
+			r = lo
+		}
+		b = appendHex(b, r)
+		i += size
+		from = i
+	}
+	return append(b, line[from:]...)
+}
+
+// isPlain tells whether all of eight bytes are below 0x7f.
+func isPlain(x uint64) bool {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	return (x|(x+ones))&high == 0
+}
+
+func appendHex(b []byte, r rune) []byte {
+	const hex = "0123456789abcdef"
+	return append(b, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
+}

@@ -1,0 +1,421 @@
+package accesslog
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"sluice/internal/track"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// numbered is a record that can be told from others by its identifier.
+func numbered(n int) *track.Record {
+	r := sample()
+	r.ID = track.ID(n)
+	return r
+}
+
+// account reads a log back. It returns how many records there are and how many
+// are told as lost, and wants the records whole and in order.
+func account(t *testing.T, text string) (there, lost int) {
+	t.Helper()
+	last := -1
+	for line := range strings.Lines(text) {
+		var m struct {
+			Msg  string
+			ID   string
+			Lost int
+		}
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatalf("not a line: %q", line)
+		}
+		if m.Msg == "records lost" {
+			lost += m.Lost
+			continue
+		}
+		var n int
+		if _, err := fmt.Sscanf(m.ID, "%x", &n); err != nil || n <= last {
+			t.Fatalf("%s comes behind %x", m.ID, last)
+		}
+		last = n
+		there++
+	}
+	return there, lost
+}
+
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+// told is a log that remembers what it is told.
+func told() (*zap.Logger, *observer.ObservedLogs) {
+	core, logs := observer.New(zapcore.DebugLevel)
+	return zap.New(core), logs
+}
+
+func TestAReaderThatStopsHoldsNobodyUp(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	log, messages := told()
+	l, err := Open(Options{Format: JSON, Stdout: w, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const records = 3 * maxWaiting
+	for i := range records { // would hang here
+		l.Record(numbered(i))
+	}
+	if l.Lost() == 0 {
+		t.Fatal("a pipe took more than there is room for")
+	}
+	if n := messages.FilterMessageSnippet("records are lost").Len(); n != 1 {
+		t.Errorf("that records are lost is said %d times", n)
+	}
+	var got bytes.Buffer
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		got.ReadFrom(r)
+	}()
+	eventually(t, "the backlog is written", func() bool { _, n := l.w.losses(); return n == 0 })
+	l.Record(numbered(records))
+	l.Close()
+	w.Close()
+	<-read
+	there, lost := account(t, got.String())
+	if there+lost != records+1 || lost != int(l.Lost()) || there < maxWaiting {
+		t.Errorf("%d records are there and %d told as lost of %d", there, lost, records+1)
+	}
+	if !strings.Contains(got.String()[strings.LastIndex(got.String(), "records lost"):], fmt.Sprintf(`"id":"%016x"`, records)) {
+		t.Error("the loss is told behind the record that follows it")
+	}
+}
+
+func TestALogThatTakesNothingHoldsUpNoEnd(t *testing.T) {
+	for _, format := range []Format{JSON, Squid} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		log, messages := told()
+		l, err := Open(Options{Format: format, Stdout: w, Log: log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 2000 {
+			l.Record(numbered(i))
+		}
+		l.Close() // would hang here
+		if messages.FilterMessage("the access log does not take its last records").Len() != 1 {
+			t.Errorf("it ends without a word: %v", messages.All())
+		}
+		w.Close()
+		r.Close()
+	}
+}
+
+func TestAFullDiskIsToldOnceAndSoIsItsEnd(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "access.log")
+	if err := os.Symlink("/dev/full", path); err != nil {
+		t.Fatal(err)
+	}
+	log, messages := told()
+	l, err := Open(Options{Format: JSON, Path: path, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		l.Record(numbered(i))
+		l.w.sync(flushTime) // each is a try
+	}
+	cannot := messages.FilterMessageSnippet("cannot be written").All()
+	if len(cannot) != 1 || !errors.Is(cannot[0].Context[1].Interface.(error), syscall.ENOSPC) {
+		t.Errorf("said: %v", cannot)
+	}
+	os.Remove(path) // somebody makes room
+	if err := l.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end is told", func() bool { return messages.FilterMessageSnippet("written again").Len() == 1 })
+	l.Record(numbered(10))
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	text, _ := os.ReadFile(path)
+	if there, lost := account(t, string(text)); there != 11 || lost != 0 {
+		t.Errorf("%d records, %d lost", there, lost)
+	}
+	if messages.Len() != 2 {
+		t.Errorf("said: %v", messages.All())
+	}
+}
+
+func TestAClosedPipeEndsNothing(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	r.Close()
+	log, messages := told()
+	l, err := Open(Options{Format: JSON, Stdout: w, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		l.Record(numbered(i))
+		l.w.sync(flushTime)
+	}
+	l.Close()
+	cannot := messages.FilterMessageSnippet("cannot be written").All()
+	if len(cannot) != 1 || !errors.Is(cannot[0].Context[1].Interface.(error), syscall.EPIPE) {
+		t.Errorf("said: %v", cannot)
+	}
+}
+
+// flaky takes part of what it gets, now and then, as a file does on a disk that
+// fills up.
+type flaky struct {
+	bytes.Buffer
+	n int
+}
+
+func (f *flaky) Write(p []byte) (int, error) {
+	f.n++
+	if f.n%2 == 0 {
+		n, _ := f.Buffer.Write(p[:len(p)/3])
+		return n, syscall.EIO
+	}
+	return f.Buffer.Write(p)
+}
+
+func TestALineThatWasWrittenInPartIsCompleted(t *testing.T) {
+	var out flaky
+	l, err := Open(Options{Format: JSON, Stdout: &out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 8 {
+		l.Record(numbered(i))
+		l.w.sync(flushTime)
+	}
+	l.Close()
+	if there, lost := account(t, out.String()); there != 8 || lost != 0 {
+		t.Errorf("%d records, %d lost", there, lost)
+	}
+}
+
+func TestANewFileBeginsWithAWholeLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "access.log")
+	out, err := newOutput(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &writer[[]byte]{out: out}
+	w.init()
+	old := &flaky{n: 1}
+	out.w = old // takes a third of "one\ntwo\nthree\n"
+	w.failed = func(error, int) {
+		f, err := out.open()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		out.use(f)
+		w.nudge()
+	}
+	w.write([]byte("one\ntwo\nthree\nfour\nfive\n"))
+	out.close()
+	if got, _ := os.ReadFile(path); old.String() != "one\ntwo\n" && !strings.HasPrefix(string(got), "three\n") && !strings.HasPrefix(string(got), "two\n") {
+		t.Errorf("old %q, new %q", old.String(), got)
+	}
+}
+
+func TestARecordIsThereAtOnceAndAllAreInOrder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "access.log")
+	l, err := Open(Options{Format: JSON, Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for i := range 3 {
+		l.Record(numbered(i))
+		eventually(t, "the record can be read", func() bool {
+			text, _ := os.ReadFile(path)
+			return bytes.Count(text, []byte("\n")) == i+1
+		})
+	}
+}
+
+func TestNothingIsLostOrCountedTwiceByMany(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "access.log")
+	l, err := Open(Options{Format: Squid, Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const writers, each = 8, 3000
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for i := range each {
+				l.Record(numbered(i))
+			}
+		})
+	}
+	for range 5 {
+		if err := l.Reopen(); err != nil {
+			t.Error(err)
+		}
+	}
+	wg.Wait()
+	l.Close()
+	text, _ := os.ReadFile(path)
+	lines, lost := 0, 0
+	for line := range strings.Lines(string(text)) {
+		var n int
+		if i := strings.Index(line, "records-lost:"); i < 0 {
+			lines++
+		} else if _, err := fmt.Sscanf(line[i:], "records-lost:%d", &n); err == nil {
+			lost += n
+		}
+	}
+	if lines+lost != writers*each || lost != int(l.Lost()) {
+		t.Errorf("%d lines and %d lost (%d counted) of %d", lines, lost, l.Lost(), writers*each)
+	}
+	if _, n := l.w.losses(); n != 0 || l.w.text != 0 {
+		t.Errorf("%d places with %d bytes are not free", n, l.w.text)
+	}
+}
+
+func TestLongTextIsBoundedByItsBytes(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := Open(Options{Format: JSON, Stdout: w})
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := sample()
+	long.Path = strings.Repeat("x", 64<<10)
+	for range 3 * maxText / len(long.Path) {
+		l.Record(long)
+	}
+	if l.Lost() == 0 || l.w.text > maxText {
+		t.Errorf("%d lost, %d bytes held", l.Lost(), l.w.text)
+	}
+	l.Close()
+	w.Close()
+	r.Close()
+}
+
+func TestAPanicLosesOneEntryAndTellsTheStack(t *testing.T) {
+	var out bytes.Buffer
+	o, _ := newOutput("", &out)
+	var stacks int
+	w := &writer[int]{out: o}
+	w.encode = func(b []byte, n *int) []byte {
+		if *n == 1 {
+			panic("a fault")
+		}
+		return fmt.Appendln(b, *n)
+	}
+	w.mark = func(b []byte, lost uint64) []byte { return fmt.Appendln(b, "lost", lost) }
+	w.fault = func(v any, stack []byte) {
+		if v == "a fault" && bytes.Contains(stack, []byte("panic")) {
+			stacks++
+		}
+	}
+	w.start()
+	for i := range 3 {
+		w.put(&i, 0)
+	}
+	if left := w.stop(flushTime); left != 0 || out.String() != "0\nlost 1\n2\n" || stacks != 1 {
+		t.Errorf("%d left, wrote %q, %d stacks", left, out.String(), stacks)
+	}
+}
+
+// panicking is a stream that is broken in another way.
+type panicking struct{}
+
+func (panicking) Write([]byte) (int, error) { panic("a fault") }
+
+func TestAPanicOfTheStreamIsAFailedWrite(t *testing.T) {
+	log, messages := told()
+	l, err := Open(Options{Format: JSON, Stdout: panicking{}, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Record(sample())
+	l.w.sync(flushTime)
+	l.Close()
+	if messages.FilterMessageSnippet("cannot be written").Len() != 1 {
+		t.Errorf("said: %v", messages.All())
+	}
+}
+
+func TestTheProcessLogWaitsForNobody(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := NewWriter(w, JSON)
+	log := zap.New(zapcore.NewCore(Encoder(JSON), p, zapcore.InfoLevel))
+	const lines = 2 * maxWaiting
+	for range lines {
+		log.Info("said", zap.String("what", "\u009b2J\u2028"))
+	}
+	var got bytes.Buffer
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		got.ReadFrom(r)
+	}()
+	eventually(t, "the backlog is written", func() bool { _, n := p.w.losses(); return n == 0 })
+	p.Close()
+	w.Close()
+	<-read
+	r.Close()
+	there, lost := 0, 0
+	for line := range strings.Lines(got.String()) {
+		var m struct {
+			Msg, What string
+			Lost      int
+		}
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatal(err)
+		}
+		lost += m.Lost
+		if m.Msg == "said" {
+			there++
+		}
+	}
+	if there+lost != lines || lost == 0 || strings.Contains(got.String(), "\u2028") {
+		t.Errorf("%d lines and %d lost of %d", there, lost, lines)
+	}
+}
