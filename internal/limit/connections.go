@@ -31,6 +31,9 @@ func NewConnections(perClient, total int) *Connections {
 	}
 }
 
+// PerClient returns how many places one client has at most.
+func (c *Connections) PerClient() int { return c.perClient }
+
 // Connection is one that has entered. It starts out without a tunnel. The nil
 // Connection is not counted.
 type Connection struct {

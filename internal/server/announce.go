@@ -30,7 +30,8 @@ func (s *Server) announce(p process, r room, policy *gate.Policy) {
 		s.log.Info("admin address", zap.String("address", s.admin.listener.Addr().String()))
 	}
 	s.log.Info("ready",
-		zap.Int("max_tunnels", r.tunnels), zap.Int("max_handshakes", r.handshakes), zap.Uint64("max_descriptors", p.descriptors),
+		zap.Int("max_tunnels", r.tunnels), zap.Int("max_handshakes", r.handshakes), zap.Int("handshakes", s.waiting.PerClient()),
+		zap.Uint64("max_descriptors", p.descriptors),
 		zap.Stringer("handshake", policy.Handshake), zap.Stringer("idle", policy.Idle))
 }
 
