@@ -56,8 +56,8 @@ func (x *exchange) answer() error {
 		switch {
 		case err != nil:
 			return unexpected(err)
-		case h.status == statusSwitching && !x.upgrade:
-			return flawSwitch
+		case h.status == statusSwitching && (!x.upgrade || h.httpOrTLS):
+			return flawSwitch // RFC 9110, section 7.8: only to what was asked for
 		case h.status == statusSwitching:
 			return x.switchProtocols(h, len(b))
 		case h.status >= 200:
