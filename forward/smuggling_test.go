@@ -242,7 +242,7 @@ var badChunks = map[string]string{
 
 func TestWhatCanBeReadInTwoWaysIsRefused(t *testing.T) {
 	p, o := newProxy(t, setup{}), newRecorder(t)
-	t.Logf("%d cases", len(badLines)+len(badRequestLines)+len(badHosts)+len(badChunks)+4)
+	t.Logf("%d cases", len(badLines)+len(publishedLines)+len(badRequestLines)+len(badHosts)+len(badChunks)+len(publishedChunks)+4)
 
 	// refused sends a request with another one behind it, and asserts that the
 	// answer is one 400 and a close, and that the origin saw no whole request.
@@ -270,10 +270,12 @@ func TestWhatCanBeReadInTwoWaysIsRefused(t *testing.T) {
 			t.Errorf("the origin saw %q", seen)
 		}
 	}
-	for name, lines := range badLines {
-		t.Run("line/"+name, func(t *testing.T) {
-			refused(t, "POST http://$O/ HTTP/1.1\r\nHost: $O\r\n"+lines+"\r\n\r\n0\r\n\r\n")
-		})
+	for _, list := range []map[string]string{badLines, publishedLines} {
+		for name, lines := range list {
+			t.Run("line/"+name, func(t *testing.T) {
+				refused(t, "POST http://$O/ HTTP/1.1\r\nHost: $O\r\n"+lines+"\r\n\r\n0\r\n\r\n")
+			})
+		}
 	}
 	for name, line := range badRequestLines {
 		t.Run("request line/"+name, func(t *testing.T) {
@@ -285,10 +287,12 @@ func TestWhatCanBeReadInTwoWaysIsRefused(t *testing.T) {
 			refused(t, "GET http://$O/ HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
 		})
 	}
-	for name, body := range badChunks {
-		t.Run("chunks/"+name, func(t *testing.T) {
-			refused(t, "POST http://$O/ HTTP/1.1\r\nHost: $O\r\nTransfer-Encoding: chunked\r\n\r\n"+body)
-		})
+	for _, list := range []map[string]string{badChunks, publishedChunks} {
+		for name, body := range list {
+			t.Run("chunks/"+name, func(t *testing.T) {
+				refused(t, "POST http://$O/ HTTP/1.1\r\nHost: $O\r\nTransfer-Encoding: chunked\r\n\r\n"+body)
+			})
+		}
 	}
 	for name, sent := range map[string]string{
 		"HTTP/1.1 without Host":  "GET http://$O/ HTTP/1.1\r\n\r\n",
