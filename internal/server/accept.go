@@ -23,6 +23,7 @@ const (
 func (s *Server) accept(l *listener) {
 	pause := minAcceptPause
 	for {
+		s.spares.fill() // ahead of a connection that would have the descriptor for longer
 		conn, err := l.tcp.AcceptTCP()
 		spare := false
 		if err != nil {
