@@ -20,8 +20,9 @@ type reply struct {
 	alias  string   // a CNAME ahead of the addresses
 	addrs  []string // those of the question's family are put in
 	silent bool
-	cut    bool          // over UDP: truncated and empty
-	after  time.Duration // before it is sent
+	lie    func(h *dnsmessage.Header, q *dnsmessage.Question) // changes what is answered to
+	cut    bool                                               // over UDP: truncated and empty
+	after  time.Duration                                      // before it is sent
 }
 
 // nameserver answers over UDP and TCP on one loopback port.
@@ -147,9 +148,11 @@ func (s *nameserver) handle(in []byte, tcp bool) []byte {
 		return nil
 	}
 	cut := !tcp && (r.cut || len(r.addrs) > 25)
-	b := dnsmessage.NewBuilder(nil, dnsmessage.Header{
-		ID: h.ID, Response: true, RecursionAvailable: true, RCode: r.rcode, Truncated: cut,
-	})
+	head := dnsmessage.Header{ID: h.ID, Response: true, RecursionAvailable: true, RCode: r.rcode, Truncated: cut}
+	if r.lie != nil {
+		r.lie(&head, &asked)
+	}
+	b := dnsmessage.NewBuilder(nil, head)
 	_ = b.StartQuestions()
 	_ = b.Question(asked)
 	_ = b.StartAnswers()

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"sluice/internal/crash"
 )
 
 const (
@@ -44,7 +46,7 @@ func (c *call) name(parent context.Context) (Result, *Error) {
 	defer cancel()
 	answers := make(chan found, 2)
 	for _, f := range []family{v4, v6} {
-		go func() { answers <- c.lookup(ctx, f, c.Host.Name()) }()
+		go func() { answers <- guarded(f, func() found { return c.lookup(ctx, f, c.Host.Name()) }) }()
 	}
 	outcomes := make(chan outcome)
 	r := race{call: c, pending: 2}
@@ -70,11 +72,13 @@ func (c *call) name(parent context.Context) (Result, *Error) {
 		timer.Reset(time.Until(r.wake()))
 		select {
 		case a := <-answers:
+			raise(a.err)
 			r.answered(a)
 		case o := <-outcomes:
 			if o.conn != nil {
 				return c.end(parent, o.conn, o.addr)
 			}
+			raise(o.err)
 			r.running--
 			r.note(dialCause(o.err, o.addr), o.addr, o.err)
 			r.next = time.Time{} // the next begins at once
@@ -163,7 +167,7 @@ func (r *race) start(ctx context.Context, now time.Time, outcomes chan<- outcome
 	r.running++
 	r.next = now.Add(min(attemptDelay, r.deadline.Sub(now)/time.Duration(r.left()+1)))
 	go func() {
-		conn, err := r.connect(ctx, a)
+		conn, err := r.attempt(ctx, a)
 		select {
 		case outcomes <- outcome{conn, a, err}:
 		case <-ctx.Done(): // Dial has returned
@@ -172,6 +176,24 @@ func (r *race) start(ctx context.Context, now time.Time, outcomes chan<- outcome
 			}
 		}
 	}()
+}
+
+// attempt makes an error of a panic, which would end the process here.
+func (r *race) attempt(ctx context.Context, a netip.Addr) (conn *net.TCPConn, err error) {
+	defer func() {
+		if p := crash.Recovered(recover()); p != nil {
+			err = p
+		}
+	}()
+	return r.connect(ctx, a)
+}
+
+// raise panics anew with an error that was a panic on a goroutine of this dial:
+// the one that called Dial answers for the request.
+func raise(err error) {
+	if p, ok := err.(*crash.Panic); ok {
+		panic(p)
+	}
 }
 
 // late notes what was not done when the time was up.

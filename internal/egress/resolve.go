@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"sluice/internal/crash"
 )
 
 // family is an index: 0 for IPv4, 1 for IPv6.
@@ -53,16 +55,30 @@ func (d *Dialer) lookup(ctx context.Context, f family, name string) found {
 	name += "." // absolute
 	switch len(d.Resolver) {
 	case 0:
-		return ask(ctx, resolverAt(netip.AddrPort{}), f, name)
+		return ask(ctx, netip.AddrPort{}, f, name)
 	case 1:
-		return ask(ctx, resolverAt(d.Resolver[0]), f, name)
+		return ask(ctx, d.Resolver[0], f, name)
 	}
 	return askInTurn(ctx, d.Resolver, f, name)
 }
 
-func ask(ctx context.Context, r *net.Resolver, f family, name string) found {
-	addrs, err := r.LookupNetIP(ctx, f.network(), name)
+// ask asks one name server, or those of the system if it is the zero AddrPort.
+func ask(ctx context.Context, server netip.AddrPort, f family, name string) found {
+	var panicked crash.Box
+	addrs, err := resolverAt(server, &panicked).LookupNetIP(ctx, f.network(), name)
+	panicked.Raise()
 	return found{f, addrs, err}
+}
+
+// guarded makes the error of a look-up of a panic in it, which would end the
+// process on a goroutine of its own.
+func guarded(f family, lookup func() found) (a found) {
+	defer func() {
+		if p := crash.Recovered(recover()); p != nil {
+			a = found{family: f, err: p}
+		}
+	}()
+	return lookup()
 }
 
 // inHostsFile looks a name without dots up in /etc/hosts alone. net.Resolver
@@ -72,7 +88,8 @@ func inHostsFile(ctx context.Context, f family, name string) (found, bool) {
 		PreferGo: true,
 		Dial:     func(context.Context, string, string) (net.Conn, error) { return nil, errNoServer },
 	}
-	a := ask(ctx, r, f, name)
+	addrs, err := r.LookupNetIP(ctx, f.network(), name)
+	a := found{f, addrs, err}
 	var none *net.AddrError // it is there, with the other family only
 	return a, a.err == nil || errors.As(a.err, &none)
 }
@@ -81,17 +98,20 @@ var errNoServer = errors.New("no name server is asked")
 
 // resolverAt returns a resolver that asks one name server, or those of the
 // system if it is the zero AddrPort. Truncated answers it asks for again over
-// TCP.
-func resolverAt(server netip.AddrPort) *net.Resolver {
+// TCP. It dials on a goroutine of its own, so a panic there is caught for the
+// caller to raise.
+func resolverAt(server netip.AddrPort, panicked *crash.Box) *net.Resolver {
 	return &net.Resolver{
 		PreferGo: server.IsValid(),
-		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		Dial: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+			err = errNoServer // of a panic
+			defer panicked.Catch()
 			if server.IsValid() {
 				address = server.String()
 			}
 			var nd net.Dialer
-			c, err := nd.DialContext(ctx, network, address)
-			if err != nil {
+			var c net.Conn
+			if c, err = nd.DialContext(ctx, network, address); err != nil {
 				return nil, err
 			}
 			return newQuery(ctx, c), nil
@@ -172,7 +192,7 @@ func askInTurn(ctx context.Context, servers []netip.AddrPort, f family, name str
 		select {
 		case <-next.C:
 			server := servers[asked]
-			go func() { answers <- ask(ctx, resolverAt(server), f, name) }()
+			go func() { answers <- guarded(f, func() found { return ask(ctx, server, f, name) }) }()
 			asked++
 			running++
 			if asked < len(servers) {
@@ -180,6 +200,9 @@ func askInTurn(ctx context.Context, servers []netip.AddrPort, f family, name str
 			}
 		case a := <-answers:
 			running--
+			if _, crashed := a.err.(*crash.Panic); crashed {
+				return a
+			}
 			known := a.err == nil || lookupCause(a.err) == noName
 			if known || ctx.Err() != nil || running == 0 && asked == len(servers) {
 				return a
