@@ -101,7 +101,7 @@ func (r *reader) quiet() bool {
 		return false
 	}
 	err := r.raw.Read(func(fd uintptr) bool {
-		r.peekOnce(fd)
+		_ = r.peekOnce(fd) // nothing is waited for
 		return true
 	})
 	return err == nil && r.err == unix.EAGAIN

@@ -33,6 +33,7 @@ func (s *session) Write(p []byte) (int, error) {
 				return 0, errNoReply
 			}
 		} else {
+			p = append([]byte(nil), p...) // a Write leaves its argument as it is
 			p[1] = s.failure.Kind.Reply()
 		}
 	}

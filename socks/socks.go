@@ -235,5 +235,5 @@ func hangUp(conn *net.TCPConn) {
 		return
 	}
 	conn.SetReadDeadline(time.Now().Add(lingerTime))
-	io.CopyN(io.Discard, conn, lingerBytes)
+	_, _ = io.CopyN(io.Discard, conn, lingerBytes)
 }

@@ -180,7 +180,7 @@ func (b *bench) machine() string {
 	var info unix.Sysinfo_t
 	unix.Sysinfo(&info)
 	return fmt.Sprintf("%d cores of %s, %d GB, Linux %s, RLIMIT_NOFILE %d, fs.pipe-user-pages-soft %s, %s, rmem %s, wmem %s",
-		runtime.NumCPU(), field("/proc/cpuinfo", "model name"), uint64(info.Totalram)*uint64(info.Unit)/1e9,
+		runtime.NumCPU(), field("/proc/cpuinfo", "model name"), info.Totalram*uint64(info.Unit)/1e9,
 		unix.ByteSliceToString(u.Release[:]), b.files, sysctl("fs.pipe-user-pages-soft"),
 		sysctl("net.ipv4.tcp_congestion_control"), sysctl("net.ipv4.tcp_rmem"), sysctl("net.ipv4.tcp_wmem"))
 }

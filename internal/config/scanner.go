@@ -263,7 +263,9 @@ func (s *scanner) quoted() {
 	}
 	s.quotedUntil(three)
 	// Up to two quotes may stand right before the closing three.
-	_ = s.accept(one) && s.accept(one)
+	for range 2 {
+		s.accept(one)
+	}
 }
 
 func (s *scanner) quotedUntil(closing string) {

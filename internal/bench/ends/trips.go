@@ -14,11 +14,10 @@ import (
 
 // trips makes round trips through one tunnel, the next when one is back.
 type trips struct {
-	fd    int
-	due   int // bytes of the answer
-	sent  time.Time
-	took  []time.Duration
-	since time.Time
+	fd   int
+	due  int // bytes of the answer
+	sent time.Time
+	took []time.Duration
 }
 
 // Trips opens n tunnels and makes round trips of 256 bytes through each of them,
