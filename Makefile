@@ -3,6 +3,10 @@
 #              unit tests with the race detector, and the lab of network namespaces
 # make bench   measure Sluice beside other proxies, which it installs by apt, and write
 #              internal/bench/RESULTS.md; make bench ROW=idle,start for some rows
+# make fuzz    every fuzz target for a minute; FUZZ=10s for less
+# make soak    a quarter of an hour among clients, origins and a name server that
+#              misbehave, then all is counted; SOAK=2m for less, RACE=1 with the race
+#              detector
 #
 # A part that the machine cannot run is left out with a sentence; where the
 # variable CI is "true", it fails instead.
@@ -16,8 +20,19 @@ LAB     := ./internal/lab/...
 # What "make deps" installs.
 PACKAGES := internal/lab/packages.txt
 ROW      ?=
+FUZZ     ?= 60s
+SOAK     ?= 15m
+RACE     ?=
+# Where govulncheck learns what is vulnerable; a mirror, or file:///DIR.
+VULNDB   ?= https://vuln.go.dev
 
-.PHONY: build test deps check unit lab bench
+# Programs that check the source, at the versions that CI knows. They are built
+# once, by the module proxy alone, and kept beside the compiler's own cache:
+# golangci-lint takes some two minutes for that on two cores.
+GOLANGCI    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
+
+.PHONY: build test deps check lint vulnerabilities unit lab bench fuzz soak
 
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o sluice ./cmd/sluice
@@ -60,6 +75,27 @@ check:
 	unformatted=$$(gofmt -l .)
 	[ -z "$$unformatted" ] || { echo "gofmt would change: $$unformatted"; exit 1; }
 	go vet ./...
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory vulnerabilities
+
+lint:
+	@echo "== golangci-lint"
+	$(call install,$(GOLANGCI))
+	"$$program" run ./...
+
+# What cannot be asked is left out, even by CI: it says nothing about this source.
+# Only a vulnerability that the code can reach fails.
+vulnerabilities:
+	@echo "== govulncheck"
+	$(call install,$(GOVULNCHECK))
+	if out=$$("$$program" -db "$(VULNDB)" ./... 2>&1); then
+	  echo "$$out" | head -n 1
+	elif grep -q 'fetching vulnerabilities' <<<"$$out"; then
+	  echo "left out: known vulnerabilities, for $(VULNDB) does not answer"
+	else
+	  echo "$$out"
+	  exit 1
+	fi
 
 unit:
 	@echo "== unit tests"
@@ -79,6 +115,39 @@ lab:
 bench:
 	@$(MAKE) --no-print-directory deps PACKAGES=internal/bench/packages.txt
 	@go run ./internal/bench -row "$(ROW)"
+
+# Minimizing an input that is only interesting would eat up the time of targets
+# that open sockets, so it is given few tries.
+fuzz:
+	@bad=
+	for dir in $$(grep -rlE --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u); do
+	  for target in $$(grep -hoE '^func Fuzz\w+' "$$dir"/*_test.go | cut -d ' ' -f 2); do
+	    echo "== $$target of $$dir, $(FUZZ)"
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ) -fuzzminimizetime 100x "$$dir" || bad="$$bad $$target"
+	  done
+	done
+	[ -z "$$bad" ] || { echo "found something:$$bad; the inputs are in testdata/fuzz"; exit 1; }
+
+soak:
+	@go run ./internal/soak -for $(SOAK) $(if $(RACE),-race)
+
+# Builds a program of a module, unless that was done, and says in $$program where
+# it is.
+define install
+program="$$(go env GOCACHE)/sluice-tools/$(notdir $(1))"
+	if [ ! -x "$$program" ]; then
+	  dir=$$(mktemp -d)
+	  trap 'rm -rf "$$dir"' EXIT
+	  if ! CGO_ENABLED=0 GOBIN="$$dir" go install $(1) 2>"$$dir/log"; then
+	    tail -n 3 "$$dir/log"
+	    echo "left out: $(notdir $(1)), which cannot be built here"
+	    [ "$${CI:-}" != true ] || exit 1
+	    exit 0
+	  fi
+	  mkdir -p "$$(dirname "$$program")"
+	  mv "$$dir/$(firstword $(subst @, ,$(notdir $(1))))" "$$program"
+	fi
+endef
 
 # Runs go test with everything it can say, shows what failed and what was left
 # out as it goes, and the whole text if anything failed.
