@@ -187,11 +187,28 @@ func TestAClientThatLeavesEndsItsExchange(t *testing.T) {
 		c.send("GET http://%s/ HTTP/1.1\r\nHost: x\r\n\r\n", o.addr)
 		s := o.accept()
 		s.head()
+		time.Sleep(answerPatience + answerPatience/2) // somebody has looked
 		c.Close()
 		if r := p.record(); r.Outcome != "client_gone" || r.Status != 0 {
 			t.Errorf("record %+v", r)
 		}
 		io.ReadAll(s.r)
+	})
+	t.Run("behind its body", func(t *testing.T) {
+		p, o := newProxy(t, setup{}), newOrigin(t)
+		c := p.dial()
+		const size = 200 << 10
+		c.send("POST http://%s/ HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", o.addr, size, strings.Repeat("x", size))
+		s := o.accept()
+		s.head()
+		s.read(size)
+		abort(c.TCPConn)
+		if r := p.record(); r.Outcome != "client_gone" || r.Status != 0 || r.Up < size {
+			t.Errorf("record %+v", r)
+		}
+		if _, err := io.ReadAll(s.r); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the origin sees %v", err)
+		}
 	})
 	t.Run("in the answer", func(t *testing.T) {
 		p, o := newProxy(t, setup{}), newOrigin(t)
@@ -274,5 +291,42 @@ func TestAnEarlyAnswerEndsAnUploadThatWaitsForItsBudget(t *testing.T) {
 	}
 	if r := p.record(); r.Outcome != "ok" || r.Status != 413 {
 		t.Errorf("record %+v", r)
+	}
+}
+
+func TestAClientMayHalfCloseBehindItsRequest(t *testing.T) {
+	for name, request := range map[string]string{
+		"no body": "GET http://%s/ HTTP/1.0\r\n\r\n",
+		"body":    "POST http://%s/ HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n" + strings.Repeat("x", 200000),
+	} {
+		for _, leaves := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				p, o := newProxy(t, setup{}), newOrigin(t)
+				c := p.dial()
+				c.send(request, o.addr)
+				c.CloseWrite()
+				s := o.accept()
+				s.head()
+				if name == "body" {
+					s.read(200000)
+				}
+				time.Sleep(answerPatience + answerPatience/2)
+				if leaves {
+					abort(c.TCPConn)
+					if r := p.record(); r.Outcome != "client_gone" {
+						t.Errorf("record %+v", r)
+					}
+					return
+				}
+				s.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+				if got := c.rest(); !strings.HasSuffix(got, "\r\n\r\nok") {
+					t.Errorf("got %q", got)
+				}
+				if r := p.record(); r.Outcome != "ok" {
+					t.Errorf("record %+v", r)
+				}
+			})
+		}
 	}
 }

@@ -53,6 +53,9 @@ func (s *session) exchange(tx *gate.Transaction, h *head, n int) bool {
 		return x.refuse(e)
 	}
 	if ends {
+		if e := tx.Decide(); e != nil {
+			return x.refuse(e)
+		}
 		x.reflect(trace)
 		return false
 	}
@@ -186,8 +189,9 @@ func (x *exchange) run() (again bool) {
 	stop := x.stopper(upBudget != nil || downBudget != nil)
 	x.up = lane{origin, relay.Meter{Budget: upBudget, Count: up, Stop: stop}}
 	x.down = lane{s.conn, relay.Meter{Budget: downBudget, Count: down, Stop: stop}}
-	x.stall = stall{idle: s.h.Gate.Policy().Idle, conns: [2]*net.TCPConn{s.conn, origin}, up: up, down: down}
+	x.stall = stall{tx: x.tx, idle: s.h.Gate.Policy().Idle, conns: [2]*net.TCPConn{s.conn, origin}, up: up, down: down}
 	x.tx.OnKill(func() { x.stop(); abort(s.conn); abort(origin) })
+	x.watch = watch{halfClose: true}
 	x.stall.start()
 	over := false
 	defer func() {
@@ -260,11 +264,17 @@ func (x *exchange) send() {
 		return
 	}
 	if rest.kind == noBody {
-		x.watch.start(x.s, answerPatience, func() { abort(x.up.dst) })
+		x.watchClient()
 		return
 	}
 	x.uploaded = make(chan struct{})
 	go x.upload(rest)
+}
+
+// watchClient ends the exchange when the client, which has sent its request,
+// leaves before it has an answer.
+func (x *exchange) watchClient() {
+	x.watch.start(x.s, answerPatience, func() { abort(x.up.dst) })
 }
 
 // sizedPart returns what of b belongs to a sized body.

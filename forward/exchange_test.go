@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/acl"
 	"sluice/internal/limit"
 	"sluice/internal/track"
 )
@@ -345,8 +346,24 @@ func TestTheLastRecipientAnswersItself(t *testing.T) {
 		if got := c.rest(); !strings.HasPrefix(got, "HTTP/1.1 "+status+" ") {
 			t.Errorf("%s: got %q", method, got)
 		}
-		p.record()
+		if r := p.record(); r.Decision != "allow" || r.Rule != "all" {
+			t.Errorf("record %+v", r)
+		}
 	}
 	p.noRecord()
 	o.untouched()
+}
+
+func TestTheRulesHoldForWhatTheLastRecipientAnswers(t *testing.T) {
+	p := newProxy(t, setup{rules: []acl.Rule{{Name: "no", Action: acl.Deny, Ports: everyPort}}})
+	for _, method := range []string{"OPTIONS", "TRACE"} {
+		c := p.dial()
+		c.send("%s http://example.com/ HTTP/1.1\r\nHost: x\r\nMax-Forwards: 0\r\n\r\n", method)
+		if got := c.rest(); !strings.HasPrefix(got, "HTTP/1.1 403 sluice: ") {
+			t.Errorf("%s: got %q", method, got)
+		}
+		if r := p.record(); r.Decision != "deny" || r.Outcome != "rule_denied" {
+			t.Errorf("record %+v", r)
+		}
+	}
 }

@@ -70,7 +70,7 @@ func (h *Handler) prepare() {
 // leaves none.
 func (h *Handler) Serve(conn *net.TCPConn, early []byte, src gate.Source, accepted time.Time) {
 	h.once.Do(h.prepare)
-	s := &session{h: h, conn: conn, src: src}
+	s := &session{h: h, conn: conn, src: src, since: accepted}
 	defer s.end()
 	s.in.reset(conn)
 	s.in.push(early)
@@ -91,6 +91,7 @@ type session struct {
 	origin *gate.Origin // kept for the next request; nil: there is none
 	out    reader       // what origin sends
 	taken  bool         // a tunnel owns both connections
+	since  time.Time    // the request is waited for: from accept, or its first byte
 }
 
 // end closes what is the session's own.
@@ -129,7 +130,8 @@ func (s *session) await() bool {
 			return false
 		}
 	}
-	s.conn.SetReadDeadline(s.headDeadline(time.Now()))
+	s.since = time.Now()
+	s.conn.SetReadDeadline(s.headDeadline(s.since))
 	return true
 }
 
@@ -209,6 +211,7 @@ func checkFirst(c byte) error {
 
 // unreadable answers and records what is no request.
 func (s *session) unreadable(tx *gate.Transaction, err error) {
+	tx.Began(s.since)
 	var f flaw
 	switch {
 	case errors.As(err, &f):

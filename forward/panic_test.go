@@ -8,7 +8,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
+	"sluice/internal/crash"
 	"sluice/internal/gate"
 	"sluice/internal/limit"
 	"sluice/internal/relay"
@@ -82,4 +84,32 @@ func TestAPanicWhileABodyIsSentEndsOneConnection(t *testing.T) {
 	if r := p.record(); r.Outcome != "internal" {
 		t.Errorf("record %+v", r)
 	}
+}
+
+func TestAPanicOfAWatchEndsAsOneOfItsOwner(t *testing.T) {
+	near, far := pair(t)
+	s := &session{conn: near}
+	s.in.reset(near)
+	var w watch
+	w.start(s, 0, func() { panic("a fault") })
+	far.Close()
+	<-w.done
+	defer func() {
+		if p := crash.Recovered(recover()); p == nil || p.Value != "a fault" || !bytes.Contains(p.Stack, []byte("panic_test")) {
+			t.Errorf("recovered %+v", p)
+		}
+	}()
+	w.stop()
+	t.Error("nothing was raised")
+}
+
+func TestAPanicOfTheIdleTimerEndsOneExchange(t *testing.T) {
+	n := panics{t: t}
+	p := newProxy(t, setup{gate: func(g *gate.Gate) { g.Panicked = n.told }})
+	x := stall{tx: p.gate.Begin(gate.Source{}, track.HTTP), idle: time.Millisecond} // with no counters
+	x.look()
+	if r := p.record(); r.Outcome != "internal" || n.Load() != 1 {
+		t.Errorf("record %+v, %d panics", r, n.Load())
+	}
+	x.stop()
 }

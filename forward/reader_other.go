@@ -29,3 +29,9 @@ func (r *reader) wait() error { return nil }
 // quiet cannot be told here; a request that meets a closed connection is tried
 // again if it may be.
 func (r *reader) quiet() bool { return len(r.buffered()) == 0 }
+
+// atEnd cannot be told here.
+func (r *reader) atEnd() bool { return false }
+
+// waitReset returns at once, see wait.
+func (r *reader) waitReset() error { return nil }

@@ -94,6 +94,40 @@ func (p *poll) peekOnce(fd uintptr) error {
 	return err
 }
 
+// atEnd tells whether the peer has closed its side and all that it sent was read.
+func (r *reader) atEnd() bool {
+	if r.raw == nil {
+		return false
+	}
+	err := r.raw.Read(func(fd uintptr) bool {
+		_ = r.peekOnce(fd) // nothing is waited for
+		return true
+	})
+	return err == nil && r.err == io.EOF
+}
+
+// waitReset blocks until a connection whose peer has closed its side is reset. A
+// read would go on to tell the end of what was sent, so the socket's own error is
+// asked for.
+func (r *reader) waitReset() error {
+	if r.raw == nil {
+		return r.err
+	}
+	var reset error
+	err := r.raw.Read(func(fd uintptr) bool {
+		n, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+		if err == nil && n != 0 {
+			err = unix.Errno(n)
+		}
+		reset = err
+		return err != nil
+	})
+	if err != nil {
+		return err
+	}
+	return reset
+}
+
 // quiet tells whether the connection stands and has nothing to read: an answer
 // that nobody asked for, or the end, must not meet the next request.
 func (r *reader) quiet() bool {

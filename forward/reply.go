@@ -31,7 +31,10 @@ func (x *exchange) upload(rest body) {
 		}
 	}()
 	x.uploadErr = x.up.copy(&x.s.in, rest, false, x.hop)
-	if x.uploadErr != nil && !relay.IsWriteError(x.uploadErr) {
+	switch {
+	case x.uploadErr == nil:
+		x.watchClient()
+	case !relay.IsWriteError(x.uploadErr):
 		abort(x.up.dst)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sluice/internal/crash"
 	"sluice/internal/egress"
 	"sluice/internal/gate"
 )
@@ -25,43 +26,71 @@ const (
 )
 
 // watch looks after a client that is owed an answer and has nothing to send. Its
-// session must not read while it runs.
+// session must not read while it runs. start may be called by another goroutine
+// than stop, and then does nothing behind it.
 type watch struct {
-	in    *reader
-	gone  atomic.Bool
-	left  func() // called when the client is gone
-	timer *time.Timer
-	done  chan struct{}
+	// halfClose: a client that had closed its side before somebody looked for the
+	// first time has done so behind its request, and waits for the answer; one that
+	// closes later leaves.
+	halfClose bool
+
+	in       *reader
+	gone     atomic.Bool
+	left     func() // called when the client is gone
+	panicked crash.Box
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	done    chan struct{}
+	stopped bool
 }
 
 // start begins to watch after a while. What has been buffered decides about a
 // client that closes: behind a half-close it may still wait for answers to what
 // it sent (pipelined requests, early data), so only a reset says that it is gone.
 func (w *watch) start(s *session, after time.Duration, left func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped {
+		return
+	}
 	w.in, w.left, w.done = &s.in, left, make(chan struct{})
 	more := len(s.in.buffered()) > 0
 	w.timer = time.AfterFunc(after, func() {
 		defer close(w.done)
-		err := w.in.wait()
-		switch {
-		case err == nil, isTimeout(err), err == io.EOF && more:
-			return
+		defer w.panicked.Catch()
+		if w.waitGone(more) {
+			w.gone.Store(true)
+			left()
 		}
-		w.gone.Store(true)
-		left()
 	})
 }
 
-// stop ends the watch and leaves the connection without a read deadline.
+// waitGone waits until the client sends, which says that it is there, or leaves,
+// or stop is called.
+func (w *watch) waitGone(more bool) bool {
+	stays := more || w.halfClose && w.in.atEnd()
+	err := w.in.wait()
+	if err == io.EOF && stays {
+		err = w.in.waitReset()
+	}
+	return err != nil && !isTimeout(err)
+}
+
+// stop ends the watch and leaves the connection without a read deadline. It
+// panics if the watch did.
 func (w *watch) stop() {
+	w.mu.Lock()
 	timer := w.timer
-	w.timer = nil
+	w.timer, w.stopped = nil, true
+	w.mu.Unlock()
 	if timer == nil || timer.Stop() {
 		return
 	}
 	w.in.conn.SetReadDeadline(past)
 	<-w.done
 	w.in.conn.SetReadDeadline(time.Time{})
+	w.panicked.Raise()
 }
 
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
@@ -82,6 +111,7 @@ func (s *session) dial(tx *gate.Transaction) (*gate.Origin, *egress.Error) {
 // stall cuts an exchange in which no byte has moved for the idle time, by
 // deadlines that have passed.
 type stall struct {
+	tx       *gate.Transaction // is told of a panic
 	idle     time.Duration
 	conns    [2]*net.TCPConn
 	up, down *atomic.Int64
@@ -106,6 +136,11 @@ func (x *stall) start() {
 // look sees only at its own times whether bytes have moved, so an exchange is cut
 // after between one and two idle times.
 func (x *stall) look() {
+	defer func() {
+		if v := recover(); v != nil {
+			x.tx.Panicked(v)
+		}
+	}()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.stopped {

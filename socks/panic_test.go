@@ -3,10 +3,12 @@ package socks
 import (
 	"errors"
 	"io"
+	"net"
 	"syscall"
 	"testing"
 
 	"sluice/acl"
+	"sluice/internal/crash"
 	"sluice/internal/gate"
 	"sluice/internal/limit"
 )
@@ -26,4 +28,28 @@ func TestAPanicEndsOneSessionWithARecordAndGivesItsPlaceBack(t *testing.T) {
 			t.Errorf("record %+v", r)
 		}
 	}
+}
+
+func TestAPanicOfTheWatchEndsAsOneOfItsOwner(t *testing.T) {
+	ln := listen(t, "127.0.0.1:0")
+	far, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, err := ln.AcceptTCP()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	called := make(chan struct{})
+	stop := watch(near, func() { close(called); panic("a fault") })
+	far.Close()
+	<-called
+	defer func() {
+		if p := crash.Recovered(recover()); p == nil || p.Value != "a fault" {
+			t.Errorf("recovered %v", p)
+		}
+	}()
+	stop()
+	t.Error("nothing was raised")
 }

@@ -41,7 +41,7 @@ type Handler struct {
 // from accepted.
 func (h *Handler) Serve(conn *net.TCPConn, early []byte, src gate.Source, accepted time.Time) {
 	conn.SetDeadline(accepted.Add(h.Gate.Policy().Handshake))
-	s := &session{gate: h.Gate, src: src, conn: conn, early: early}
+	s := &session{gate: h.Gate, src: src, conn: conn, early: early, accepted: accepted}
 	defer func() {
 		if v := recover(); v != nil {
 			s.begin().Panicked(v)
@@ -66,15 +66,16 @@ func (h *Handler) Serve(conn *net.TCPConn, early []byte, src gate.Source, accept
 // with what was read already, whose failure replies carry the code of the one
 // table, and whose copies end at once because the relay does them.
 type session struct {
-	gate    *gate.Gate
-	src     gate.Source
-	conn    *net.TCPConn
-	early   []byte
-	methods []byte
-	tx      *gate.Transaction
-	origin  *gate.Origin
-	target  target
-	failure *egress.Error
+	gate     *gate.Gate
+	src      gate.Source
+	conn     *net.TCPConn
+	early    []byte
+	accepted time.Time
+	methods  []byte
+	tx       *gate.Transaction
+	origin   *gate.Origin
+	target   target
+	failure  *egress.Error
 }
 
 // Why a greeting cannot be read.
@@ -205,6 +206,7 @@ func (s *session) fail(err error) {
 	}
 	if s.failure == nil {
 		s.failure = handshakeError(err)
+		s.begin().Began(s.accepted)
 	}
 	s.begin().Fail(s.failure, 0)
 }

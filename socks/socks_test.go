@@ -352,13 +352,14 @@ func TestWhatCannotBeReadIsClosedAndRecorded(t *testing.T) {
 		"another version inside": {append([]byte{5, 1, 0}, 4, 1, 0, 1, 127, 0, 0, 1, 0, 80), ok},
 	} {
 		t.Run(what, func(t *testing.T) {
+			asked := time.Now()
 			c1 := b.dial()
 			c1.Write(c.send) // and then nothing: the deadline of the handshake ends it
 			if got, err := io.ReadAll(c1); !bytes.Equal(got, c.want) || err != nil {
 				t.Errorf("got % x, %v; want % x", got, err, c.want)
 			}
 			r := b.record()
-			if r.Outcome != "malformed" || r.Reason == "" || r.Tries != 0 {
+			if r.Outcome != "malformed" || r.Reason == "" || r.Tries != 0 || r.Total > time.Since(asked) || r.Total <= 0 {
 				t.Errorf("record %+v", r)
 			}
 			b.noMore()

@@ -5,6 +5,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"sluice/internal/crash"
 )
 
 // dialPatience is when somebody looks for the first time whether a client that
@@ -14,11 +16,13 @@ const dialPatience = 100 * time.Millisecond
 
 // watch calls left when the client closes or resets its connection. What it
 // returns must be called before anything else reads from it. A client that sends
-// early data is taken for one that stays.
+// early data is taken for one that stays. A panic in the watch ends as one of stop.
 func watch(conn *net.TCPConn, left func()) (stop func()) {
 	done := make(chan struct{})
+	var panicked crash.Box
 	timer := time.AfterFunc(dialPatience, func() {
 		defer close(done)
+		defer panicked.Catch()
 		if err := readable(conn); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			left()
 		}
@@ -29,5 +33,6 @@ func watch(conn *net.TCPConn, left func()) (stop func()) {
 		}
 		conn.SetReadDeadline(time.Unix(1, 0)) // wakes the reader; the answer's deadline is set anew
 		<-done
+		panicked.Raise()
 	}
 }
