@@ -55,7 +55,7 @@ func (s *runner) check(t *tunnel, records []record, f *faults) (exact bool) {
 		f.add("more than one record", "%v: %+v", t, records)
 		return false
 	case len(records) == 0 && (!excused || t.connected || t.status != 0):
-		f.add("no record", "%v, client %+v, answered with %d", t, t.client, t.status)
+		f.add("no record", "%v, client (%v), answered with %d", t, t.client, t.status)
 		return false
 	case len(records) == 0:
 		return false
@@ -76,7 +76,7 @@ func (s *runner) check(t *tunnel, records []record, f *faults) (exact bool) {
 func checkRefused(t *tunnel, r record, excused bool, f *faults) {
 	if r.Outcome == "ok" || t.connected {
 		if !excused || t.connected { // the answer may have been lost with its client
-			f.add("opened and not opened", "%v, answered with %d, client %+v: %+v", t, t.status, t.client, r)
+			f.add("opened and not opened", "%v, answered with %d, client (%v): %+v", t, t.status, t.client, r)
 		}
 		return
 	}
@@ -87,7 +87,7 @@ func checkRefused(t *tunnel, r record, excused bool, f *faults) {
 	// sent again (RFC 9110, section 9.2.2).
 	excused = excused || t.afterDrop && t.up > 0 && r.Outcome == "origin_protocol"
 	if want := wantedOutcomes[t.kind.zone]; r.Outcome != want && !excused {
-		f.add("refused without a cause", "%v, client %+v, answered with %d: %+v", t, t.client, t.status, r)
+		f.add("refused without a cause", "%v, client (%v), answered with %d: %+v", t, t.client, t.status, r)
 	}
 	if t.way != byHTTP && (r.Up != 0 || r.Down != 0) {
 		f.add("bytes of a refused tunnel", "%v: %+v", t, r)

@@ -105,7 +105,7 @@ func (s *runner) exchange(t *tunnel, conn *net.TCPConn, w *wire, host string, r 
 	if t.connected {
 		s.meet(t)
 	}
-	return t.connected && t.client.err == nil && t.kind.ending == clean && t.kind.name != httpUntilClose
+	return t.connected && t.client.err == nil && t.kind.ending == clean && !t.last
 }
 
 // request writes a request with its body.
@@ -159,7 +159,7 @@ func (s *runner) answered(t *tunnel, e *end, w *wire) error {
 		return fmt.Errorf("no answer: %w", err)
 	}
 	defer resp.Body.Close()
-	t.status = resp.StatusCode
+	t.status, t.last = resp.StatusCode, resp.Close
 	e.r = resp.Body
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))

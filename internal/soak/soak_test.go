@@ -28,7 +28,9 @@ func TestWhatDoesNotAgreeIsAFault(t *testing.T) {
 		"another end":                {func(_ *tunnel, r *record) { r.How = "reset" }, "another end is recorded"},
 		"an origin that saw nothing": {func(t *tunnel, _ *record) { t.origin.here = false }, "not well"},
 		"an end that broke":          {func(t *tunnel, _ *record) { t.client.err = io.ErrUnexpectedEOF }, "not well"},
-		"refused for nothing": {func(t *tunnel, r *record) { t.connected, t.status, r.Status, r.Outcome, r.Up, r.Down = false, 403, 403, "rule_denied", 0, 0 },
+		"refused for nothing": {func(t *tunnel, r *record) {
+			t.connected, t.status, r.Status, r.Outcome, r.Up, r.Down = false, 403, 403, "rule_denied", 0, 0
+		},
 			"refused without a cause"},
 		"cut off, some on the way": {func(t *tunnel, r *record) { t.kind.ending, r.How, t.origin.got, r.Down = cut, "reset", 3, 20 }, ""},
 		"cut off, got more than recorded": {func(t *tunnel, r *record) { t.kind.ending, r.How, r.Up = cut, "reset", 9 },

@@ -47,6 +47,7 @@ type tunnel struct {
 	answered       time.Time // the client was told that it is connected, or why not; zero: never
 	connected      bool
 	status         int  // of the refusal: HTTP's, or SOCKS5's reply
+	last           bool // the answer says that its connection closes
 	afterDrop      bool // of a connection whose origin has dropped its side
 	sentAgain      bool // the request, on another connection
 
@@ -60,6 +61,13 @@ type account struct {
 	sent, got int64 // bytes of the tunnel; of an HTTP request those of its body or of its answer's
 	raw       int64 // of an HTTP request or answer: bytes with heads and framing, as they came
 	err       error // what should not have been
+}
+
+func (a account) String() string {
+	if !a.here {
+		return "not there"
+	}
+	return fmt.Sprintf("sent %d, got %d, %v", a.sent, a.got, a.err)
 }
 
 func (t *tunnel) done() { t.once.Do(func() { close(t.met) }) }
