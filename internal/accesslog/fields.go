@@ -38,7 +38,7 @@ var recordFields = []struct {
 }{
 	{Field{"id", "the transaction's identifier, 16 hex digits; also told to the client in an error's body"},
 		func(l *line, r *track.Record) { l.bytes("id", r.ID.Append(l.scratch[:0])) }},
-	{Field{"start", "when the request was read"},
+	{Field{"start", "when the request was read; if it could not be, when its first byte or its connection came"},
 		func(l *line, r *track.Record) { l.bytes("start", appendTime(l.scratch[:0], r.Start)) }},
 	{Field{"listener", "the listener's configured address"},
 		func(l *line, r *track.Record) { l.text("listener", r.Listener) }},

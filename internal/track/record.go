@@ -70,7 +70,7 @@ func (s Side) String() string {
 // request. Its fields in logs are named and explained by package accesslog.
 type Record struct {
 	ID       ID
-	Start    time.Time // when the request was read
+	Start    time.Time // when the request was read, or began if it could not be
 	Listener string    // configured address
 	Protocol Protocol
 	Client   netip.AddrPort
