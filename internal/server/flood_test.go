@@ -235,7 +235,9 @@ func openDescriptors(t *testing.T) int {
 func TestThousandsThatConnectAndCloseLeaveNothing(t *testing.T) {
 	r := run(t, base+"[limits]\nnew_tunnels = \"100000/s\"\n")
 	to := origin(t)
-	begun := []string{"", "C", "\x05", "CONNECT " + to + " HTTP/1.1\r\n\r\n", "\x05\x01\x00", "GET http://" + to + "/ HTTP/1.1\r\nHost: x\r\n\r\n"}
+	web := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer web.Close()
+	begun := []string{"", "C", "\x05", "CONNECT " + to + " HTTP/1.1\r\n\r\n", "\x05\x01\x00", "GET " + web.URL + "/ HTTP/1.1\r\nHost: x\r\n\r\n"}
 	flood := func(n int) {
 		for i := range n {
 			c, err := net.Dial("tcp", r.addr())
