@@ -1,8 +1,9 @@
+//go:build linux
+
 package endtoend
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -254,21 +254,6 @@ func leave(t *testing.T, s *served, a attempt) {
 		t.Errorf("the client that left got %q, %v", b, err)
 	}
 	a.recorded(t, s, c, "")
-}
-
-// faults is the end of a request that the proxy itself fails at.
-var faults = map[way]func(*testing.T, *served, attempt){connect: fault, absolute: fault, socks: fault}
-
-func fault(t *testing.T, s *served, a attempt) {
-	c := s.dial()
-	io.WriteString(c, a.way.bytes(a.request))
-	if b, err := io.ReadAll(c); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("the client got %q, and then %v, not a reset", b, err)
-	}
-	a.recorded(t, s, c, "")
-	if log := s.log.other.String(); !strings.Contains(log, `"panic":"a fault"`) || !strings.Contains(log, "transaction.go") {
-		t.Errorf("the log has no stack: %s", log)
-	}
 }
 
 // eventually waits for what happens on its own time.

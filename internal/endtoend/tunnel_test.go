@@ -1,3 +1,5 @@
+//go:build linux
+
 package endtoend
 
 import (
@@ -35,7 +37,7 @@ func inEveryTunnel(t *testing.T, story func(*testing.T, func() *tunnel)) {
 	for _, w := range ways {
 		for name, limits := range budgets {
 			t.Run(string(w)+"/"+name, func(t *testing.T) {
-				s := serve(t, admitAll+limits+"[egress]\nallow_private = [\"127.0.0.0/8\"]\n", &journal{})
+				s := serve(t, admitAll+limits+"[egress]\nallow_private = [\"127.0.0.0/8\"]\n")
 				story(t, func() *tunnel { return s.open(t, w) })
 				s.noRecord()
 			})

@@ -1,3 +1,5 @@
+//go:build linux
+
 package endtoend
 
 import (
@@ -51,17 +53,17 @@ func socksRequest(r request) (greeting, command string) {
 	}
 	host, port := split(r.to)
 	to := "\x03" + string(rune(len(host))) + host
-	if a, err := netip.ParseAddr(host); err == nil && a.Is4() {
-		to = "\x01" + string(a.AsSlice())
+	if a, err := netip.ParseAddr(host); err == nil {
+		to = map[bool]string{true: "\x01", false: "\x04"}[a.Is4()] + string(a.AsSlice())
 	}
 	return greeting, "\x05\x01\x00" + to + string([]byte{byte(port >> 8), byte(port)})
 }
 
-// split parts host:port; what is no port is 0.
+// split parts host:port and takes brackets off; what is no port is 0.
 func split(to string) (host string, port uint16) {
 	i := strings.LastIndexByte(to, ':')
 	fmt.Sscan(to[i+1:], &port)
-	return to[:i], port
+	return strings.Trim(to[:i], "[]"), port
 }
 
 // granted is what a client is sent when its tunnel stands.
