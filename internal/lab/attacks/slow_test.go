@@ -15,13 +15,15 @@ import (
 // Bounds of the relay that is starved. They are much lower than anybody would set
 // them, so that the attacks need neither many connections nor much time.
 const (
-	handshake = 3 * time.Second
-	idle      = 2 * time.Second
-	places    = 40 // tunnels and requests of one client at once
+	handshake  = 3 * time.Second
+	idle       = 2 * time.Second
+	places     = 40  // tunnels and requests of one client at once
+	handshakes = 100 // connections without a tunnel of one client at once
 )
 
 // attack is a run of slowhttptest. It opens its connections at once and, as long
-// as the proxy lets it, holds each of them to the end of its time.
+// as the proxy lets it, holds each of them to the end of its time. Beside them it
+// has one by which it looks whether the proxy still answers.
 type attack struct {
 	name     string
 	from     func(*bench) *lab.Host
@@ -34,12 +36,12 @@ type attack struct {
 const attackTime = 8 * time.Second
 
 var attacks = []attack{
-	{name: "slow headers of a stranger", from: func(b *bench) *lab.Host { return b.stranger }, conns: 300, closes: true,
+	{name: "slow headers of a stranger", from: func(b *bench) *lab.Host { return b.stranger }, conns: 3 * handshakes, closes: true,
 		args:     []string{"-H", "-u", "http://" + site + "/hello"},
-		outcomes: map[string]int{"malformed": 300}}, // not complete in time
-	{name: "slow headers of a client", from: func(b *bench) *lab.Host { return b.user }, conns: 300, closes: true,
+		outcomes: map[string]int{"malformed": handshakes - 2}}, // not complete in time; those beyond are reset
+	{name: "slow headers of a client", from: func(b *bench) *lab.Host { return b.user }, conns: 3 * handshakes, closes: true,
 		args:     []string{"-H", "-u", "http://" + site + "/hello"},
-		outcomes: map[string]int{"malformed": 300}},
+		outcomes: map[string]int{"malformed": handshakes - 2}},
 	{name: "slow bodies", from: func(b *bench) *lab.Host { return b.user }, conns: 2 * places,
 		args:     []string{"-B", "-s", "8192", "-x", "10", "-u", "http://" + site + "/hello"},
 		outcomes: map[string]int{"client_limit": places, "client_gone": places}},
@@ -54,7 +56,8 @@ var attacks = []attack{
 // with its requests, each of which has to be answered. In the end no connection of
 // the attack is left, towards the client or the origin.
 func TestSlowClientsStarveNobody(t *testing.T) {
-	more := fmt.Sprintf("[timeouts]\nhandshake = %q\nidle = %q\n[limits]\ntunnels = %d\n", handshake, idle, places)
+	more := fmt.Sprintf("[timeouts]\nhandshake = %q\nidle = %q\n[limits]\ntunnels = %d\nhandshakes = %d\n[server]\nmax_handshakes = %d\n",
+		handshake, idle, places, handshakes, 10*handshakes)
 	b := newBench(t, more, "slowhttptest", "curl", "ss")
 	for _, a := range attacks {
 		t.Run(a.name, func(t *testing.T) {
@@ -70,6 +73,9 @@ func TestSlowClientsStarveNobody(t *testing.T) {
 			}
 			for outcome, least := range a.outcomes {
 				b.wantRecords(t, seen, least, map[string]string{"outcome": outcome, "client": from.Addr().String()})
+			}
+			if n := len(b.sluice.Records()) - seen - served; a.closes && n > handshakes+2 {
+				t.Errorf("%d connections of the attack were served", n)
 			}
 			b.nothingLeft(t)
 			t.Logf("%d requests of the other client were answered; slowhttptest ended with %q", served, end)
