@@ -81,7 +81,7 @@ check:
 lint:
 	@echo "== golangci-lint"
 	$(call install,$(GOLANGCI))
-	"$$program" run ./...
+	"$$program" run --allow-serial-runners ./...
 
 # What cannot be asked is left out, even by CI: it says nothing about this source.
 # Only a vulnerability that the code can reach fails.
