@@ -191,7 +191,7 @@ func (x *exchange) run() (again bool) {
 	x.down = lane{s.conn, relay.Meter{Budget: downBudget, Count: down, Stop: stop}}
 	x.stall = stall{tx: x.tx, idle: s.h.Gate.Policy().Idle, conns: [2]*net.TCPConn{s.conn, origin}, up: up, down: down}
 	x.tx.OnKill(func() { x.stop(); abort(s.conn); abort(origin) })
-	x.watch = watch{halfClose: true}
+	x.watch = watch{}
 	x.stall.start()
 	over := false
 	defer func() {

@@ -30,8 +30,5 @@ func (r *reader) wait() error { return nil }
 // again if it may be.
 func (r *reader) quiet() bool { return len(r.buffered()) == 0 }
 
-// atEnd cannot be told here.
-func (r *reader) atEnd() bool { return false }
-
 // waitReset returns at once, see wait.
 func (r *reader) waitReset() error { return nil }

@@ -94,18 +94,6 @@ func (p *poll) peekOnce(fd uintptr) error {
 	return err
 }
 
-// atEnd tells whether the peer has closed its side and all that it sent was read.
-func (r *reader) atEnd() bool {
-	if r.raw == nil {
-		return false
-	}
-	err := r.raw.Read(func(fd uintptr) bool {
-		_ = r.peekOnce(fd) // nothing is waited for
-		return true
-	})
-	return err == nil && r.err == io.EOF
-}
-
 // waitReset blocks until a connection whose peer has closed its side is reset. A
 // read would go on to tell the end of what was sent, so the socket's own error is
 // asked for.

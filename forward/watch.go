@@ -29,11 +29,6 @@ const (
 // session must not read while it runs. start may be called by another goroutine
 // than stop, and then does nothing behind it.
 type watch struct {
-	// halfClose: a client that had closed its side before somebody looked for the
-	// first time has done so behind its request, and waits for the answer; one that
-	// closes later leaves.
-	halfClose bool
-
 	in       *reader
 	gone     atomic.Bool
 	left     func() // called when the client is gone
@@ -67,11 +62,12 @@ func (w *watch) start(s *session, after time.Duration, left func()) {
 }
 
 // waitGone waits until the client sends, which says that it is there, or leaves,
-// or stop is called.
+// or stop is called. One that has closed its side behind a single request cannot
+// be told from one that has left; it is taken for gone, for a flood of requests
+// whose clients have left would hold as many connections to origins.
 func (w *watch) waitGone(more bool) bool {
-	stays := more || w.halfClose && w.in.atEnd()
 	err := w.in.wait()
-	if err == io.EOF && stays {
+	if err == io.EOF && more {
 		err = w.in.waitReset()
 	}
 	return err != nil && !isTimeout(err)
