@@ -123,8 +123,10 @@ func TestAnAddressOfThisHostIsThisProxy(t *testing.T) {
 			"[2001:db8:3::]:3128": true, "[2001:db8:3:4::5]:3128": true, "[2001:db8:3:4::5]:443": false,
 			"203.0.112.7:3128": false, "[2001:db8:4::1]:3128": false, "[fe80::1]:3128": false,
 		} {
-			if got := own(netip.MustParseAddrPort(to)); got != want {
-				t.Errorf("%s: %v", to, got)
+			if want {
+				routed(t, own, netip.MustParseAddrPort(to))
+			} else if own(netip.MustParseAddrPort(to)) {
+				t.Errorf("%s is taken for an address of this host", to)
 			}
 		}
 		for _, later := range []struct{ command, to string }{
@@ -140,11 +142,16 @@ func TestAnAddressOfThisHostIsThisProxy(t *testing.T) {
 			if out, err := exec.Command("sh", "-ec", later.command).CombinedOutput(); err != nil {
 				t.Fatalf("%s: %s", later.command, out)
 			}
-			if !own(to) {
-				t.Errorf("after %s, %s is not known as this host's", later.command, to)
-			}
+			routed(t, own, to)
 		}
 	})
+}
+
+// routed waits until an address is known as this host's: ip(8) returns before the
+// kernel has made the route to an address of IPv6, which no one can reach before.
+func routed(t *testing.T, own func(netip.AddrPort) bool, to netip.AddrPort) {
+	t.Helper()
+	eventually(t, to.String()+" is known as this host's", func() bool { return own(to) })
 }
 
 // What the kernel says of a route is what a connection finds: where it says
@@ -158,6 +165,7 @@ func TestWhatTheKernelCallsLocalReachesAListener(t *testing.T) {
 		at, _ := listen(t, "::", 0)
 		own := OwnAddrs([]netip.AddrPort{at})
 		open := Dialer{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}
+		routed(t, own, netip.AddrPortFrom(netip.MustParseAddr("2001:db8:1::1"), at.Port()))
 		guarded := open
 		guarded.Own = own
 		for _, addr := range []string{
