@@ -31,6 +31,7 @@ import (
 type Server struct {
 	cfg       *config.Config
 	log       *zap.Logger
+	stderr    *accesslog.Writer // beneath log
 	access    *accesslog.Log
 	gate      *gate.Gate
 	http      *forward.Handler
@@ -60,12 +61,13 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log level: %w", err)
 	}
-	s := &Server{cfg: cfg}
-	s.log = zap.New(zapcore.NewCore(accesslog.Encoder(format), zapcore.Lock(zapcore.AddSync(o.Stderr)), level))
+	s := &Server{cfg: cfg, stderr: accesslog.NewWriter(o.Stderr, format)}
+	s.log = zap.New(zapcore.NewCore(accesslog.Encoder(format), s.stderr, level))
 	s.access, err = accesslog.Open(accesslog.Options{
-		Format: format, Path: cfg.Log.Access, Stdout: o.Stdout, Debug: level <= zapcore.DebugLevel,
+		Format: format, Path: cfg.Log.Access, Stdout: o.Stdout, Debug: level <= zapcore.DebugLevel, Log: s.log,
 	})
 	if err != nil {
+		s.stderr.Close()
 		return nil, err
 	}
 	if err := s.listen(); err != nil {
@@ -90,6 +92,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	s.http = &forward.Handler{Gate: s.gate}
 	s.socks = &socks.Handler{Gate: s.gate}
 	s.announce(process, room, policy)
+	s.stderr.Sync()
 	return s, nil
 }
 
@@ -156,7 +159,7 @@ func (s *Server) drain(cut context.Context) {
 	go func() { s.wg.Wait(); close(ended) }()
 	select {
 	case <-ended:
-	case <-time.After(killGrace): // a log that takes no more records holds them
+	case <-time.After(killGrace):
 		s.log.Error("connections are left that do not end", zap.Int("tunnels", live.Len()))
 	}
 }
@@ -165,7 +168,8 @@ func (s *Server) drain(cut context.Context) {
 // records.
 const killGrace = time.Second
 
-// Close closes listeners, the admin address and the log.
+// Close closes listeners, the admin address and the logs. It waits for the logs
+// to take what they have not, a second at most for each.
 func (s *Server) Close() error {
 	s.closeListeners()
 	if s.admin != nil {
@@ -177,7 +181,9 @@ func (s *Server) Close() error {
 	s.turned.stop()
 	s.shortage.stop()
 	s.spares.close()
-	return s.access.Close()
+	err := s.access.Close()
+	s.stderr.Close()
+	return err
 }
 
 func (s *Server) closeListeners() {

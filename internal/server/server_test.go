@@ -312,29 +312,37 @@ type stuck struct{ wake chan struct{} }
 
 func (s stuck) Write(p []byte) (int, error) { <-s.wake; return len(p), nil }
 
-func TestALogThatTakesNoMoreHoldsUpNoEnd(t *testing.T) {
-	cfg, err := config.Parse("test.toml", []byte(base+"[server]\ndrain = \"0s\"\n"), config.Flags{Admin: new(string)}, config.Presets{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := stuck{make(chan struct{})}
-	defer close(log.wake)
-	r := &running{t: t, done: make(chan error, 1)}
-	if r.Server, err = New(cfg, Options{Stdout: log, Stderr: &r.err}); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	go func() { r.done <- r.Serve(ctx, context.Background()) }()
-	for range 3 {
-		if _, status := r.connect("192.0.2.1:80"); !strings.HasPrefix(status, "HTTP/1.1 403 ") {
-			t.Errorf("answer %s", status)
+// Neither requests nor the end wait for a log.
+func TestLogsThatTakeNoMoreHoldNothingUp(t *testing.T) {
+	for _, both := range []bool{false, true} {
+		cfg, err := config.Parse("test.toml", []byte(base+"[server]\ndrain = \"1m\"\n"), config.Flags{Admin: new(string)}, config.Presets{})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	stop()
-	r.wait()
-	if !strings.Contains(r.err.String(), `"connections are left that do not end","tunnels":3`) {
-		t.Errorf("it does not say so: %s", r.err.String())
+		log := stuck{make(chan struct{})}
+		defer close(log.wake)
+		r := &running{t: t, done: make(chan error, 1)}
+		o := Options{Stdout: log, Stderr: &r.err}
+		if both {
+			o.Stderr = log
+		}
+		if r.Server, err = New(cfg, o); err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(context.Background())
+		defer stop()
+		go func() { r.done <- r.Serve(ctx, context.Background()) }()
+		for range 3 {
+			if _, status := r.connect("192.0.2.1:80"); !strings.HasPrefix(status, "HTTP/1.1 403 ") {
+				t.Errorf("answer %s", status)
+			}
+		}
+		waitFor(t, func() bool { return r.gate.Live().Len() == 0 })
+		stop()
+		r.wait()
+		if !both && !strings.Contains(r.err.String(), `"msg":"the access log does not take its last records","lost":3`) {
+			t.Errorf("it does not say so: %s", r.err.String())
+		}
 	}
 }
 
