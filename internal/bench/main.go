@@ -22,6 +22,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -71,6 +72,7 @@ func rowNames() []string {
 type options struct {
 	sizes
 	rows   []row
+	others string // names of peers, with commas between; "": all
 	out    string
 	binary string
 }
@@ -80,6 +82,7 @@ func parse(args []string) (options, error) {
 	fs := flag.NewFlagSet("bench", flag.ExitOnError)
 	only := fs.String("row", "", "`NAMES` of rows, with commas between: "+strings.Join(rowNames(), ", ")+"; all if empty")
 	quick := fs.Bool("quick", false, "small sizes and two rounds")
+	fs.StringVar(&o.others, "peer", "", "`NAMES` of peers beside Sluice and the floor, with commas between; all if empty")
 	fs.StringVar(&o.out, "out", "internal/bench", "`DIR` for RESULTS.md, results.json and results.svg")
 	fs.StringVar(&o.binary, "sluice", "", "`FILE` to measure as Sluice; without it, what ./cmd/sluice builds")
 	rounds := fs.Int("rounds", 0, "`NUMBER` of times that everything is measured (default 5)")
@@ -235,6 +238,10 @@ func newBench(o options, dir string, log io.Writer) (*bench, error) {
 	}
 	b := &bench{options: o, log: log, dir: dir, files: files.Max}
 	b.peers = peers.All(filepath.Join(dir, builtSluice), filepath.Join(dir, builtFloor))
+	if o.others != "" {
+		named := strings.Split(o.others, ",")
+		b.peers = append(b.peers[:other], slices.DeleteFunc(b.peers[other:], func(p peers.Peer) bool { return !slices.Contains(named, p.Name) })...)
+	}
 	var err error
 	if b.origin, err = ends.NewOrigin(); err != nil {
 		return nil, err

@@ -11,7 +11,7 @@ import (
 
 func TestAPanicOfTheRelayLeavesARecordAndGivesThePlaceBack(t *testing.T) {
 	f := newFixture(t, []acl.Rule{allow("r")}, nil)
-	f.Poller = &relay.Poller{} // which panics when a tunnel goes to rest
+	f.Poller = &relay.Poller{} // which has no loop to give a tunnel to
 	done, told := make(chan track.Record, 2), make(chan string, 2)
 	f.record = func(r *track.Record) { done <- *r }
 	f.Panicked = func(_ track.ID, _ any, stack []byte) { told <- string(stack) }

@@ -24,12 +24,6 @@ type platform struct {
 	splice io.LimitedReader
 }
 
-func (m *mover) hold(on bool) {
-	if m.holding != nil {
-		m.holding(on)
-	}
-}
-
 // move waits for bytes and moves at most limit of them, by the cheaper way. io.EOF
 // is a clean end of src.
 func (m *mover) move(limit int64) (n int64, err error) {
@@ -67,9 +61,7 @@ func (m *mover) moveSmall() (int64, error) {
 	if buf == nil {
 		return 0, err
 	}
-	m.hold(true)
 	err = m.write(buf[:n])
-	m.hold(false)
 	buffers.Put(buf)
 	if err != nil {
 		return 0, err
@@ -117,8 +109,6 @@ func (m *mover) moveKnown(limit int64) (int64, error) {
 	if n < bufferSize {
 		m.bulk = false
 	}
-	m.hold(true)
-	defer m.hold(false)
 	if err := m.take(int(n)); err != nil {
 		return 0, err
 	}

@@ -27,9 +27,7 @@ type mover struct {
 	stop     <-chan struct{} // ends a wait for the budget; nil: nothing does
 	// halfClosed says that the sending side of src was shut down; nil: it was not.
 	halfClosed *atomic.Bool
-	// holding is called when bytes are in hand, or are about to be; nil: nobody
-	// asks.
-	holding func(bool)
+	waiting    atomic.Bool // for the budget
 	platform
 }
 
@@ -54,6 +52,8 @@ func (m *mover) sleep(wait time.Duration) error {
 	if wait <= 0 {
 		return nil
 	}
+	m.waiting.Store(true)
+	defer m.waiting.Store(false)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

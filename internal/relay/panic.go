@@ -2,6 +2,7 @@ package relay
 
 import (
 	"fmt"
+	"net"
 	"runtime/debug"
 )
 
@@ -22,6 +23,17 @@ func (t *Tunnel) recovered() {
 	}
 }
 
+// startRecovered is recovered for Start, whose connections nobody has yet.
+func (t *Tunnel) startRecovered(conns ...*net.TCPConn) {
+	if v := recover(); v != nil {
+		for _, c := range conns {
+			_ = c.SetLinger(0)
+			_ = c.Close()
+		}
+		t.crash(&Panic{v, debug.Stack()})
+	}
+}
+
 // crash ends a tunnel whose state is not to be relied on: it closes what it finds.
 // Goroutines that the tunnel has left meet closed connections.
 func (t *Tunnel) crash(p *Panic) {
@@ -34,16 +46,16 @@ func (t *Tunnel) crash(p *Panic) {
 	t.cut, t.noted = true, false
 	t.note(Nobody, ByError, p)
 	switch {
-	case t.active != nil:
+	case t.copying != nil:
 		if !cut {
-			t.active.cut()
+			t.copying.cut()
 		}
-		if t.active.timer != nil {
-			t.active.timer.Stop()
+		if t.copying.timer != nil {
+			t.copying.timer.Stop()
 		}
-		t.active = nil
-	case t.rest.resting():
-		t.crashRest()
+		t.copying = nil
+	case t.seat.taken():
+		t.crashSeat()
 	}
 	t.finish()
 }

@@ -2,34 +2,22 @@
 // TCP connections, a budget for each direction, and an idle timeout; who may talk
 // to whom was decided before, and what the result means is for the caller.
 //
-// A tunnel is in one of two modes. While bytes flow it is active: a goroutine for
-// each direction waits for its socket with nothing in hand. When bytes arrive it
-// first reads them into a buffer borrowed from a pool, which is the cheapest way
-// for a few of them; when they fill that buffer it turns to splice(2), through
-// io.Copy as the standard library does it, for exactly as many bytes as the
-// kernel says are there (FIONREAD). So a pipe is held only while bytes move,
-// counters are exact, and a budget is charged before and not after. Leaving
-// io.Copy alone with a connection would keep a pipe of two descriptors and up to
-// 1 MiB for each direction for as long as the tunnel lives.
+// On Linux a Poller relays: a few loops, one for each processor, each with an epoll
+// set of its own. A tunnel is two sockets in such a set and some 200 bytes of state;
+// it has no goroutine, no buffer and no pipe. When bytes arrive, the loop reads
+// them into its one buffer and writes them, which is the cheapest way for a few of
+// them. When they fill that buffer, it turns to splice(2), through a pipe that goes
+// on to the next tunnel when it has run empty: only a receiver that takes nothing
+// more makes a tunnel keep one. Sockets leave the Go runtime's own poller, for it
+// would wake a thread for each message as well.
 //
-// A tunnel that is quiet, or in which small messages go to and fro, is at rest:
-// it has no goroutine, and its sockets are in an epoll set of a Poller, whose few
-// goroutines relay what fits into one buffer by themselves. A message that does
-// not, a receiver that does not take it, or a budget that makes it wait, makes
-// the tunnel active again. Sockets leave the Go runtime's own poller meanwhile,
-// for it would wake a thread for each message as well.
-//
-// What was weighed against it: a goroutine for each direction all the time, with
-// the same reading and splicing. In one run on a busy machine of two cores, medians
-// of three, for round trips of 256 bytes through one tunnel:
-//
-//	                               CPU each   p50
-//	a goroutine for each direction    43 µs   65 µs
-//	at rest in the Poller             26 µs   49 µs
+// Where there is no Poller, or no descriptor for it, a goroutine for each direction
+// relays, by io.Copy as the standard library splices it, for exactly as many bytes as
+// the kernel says are there (FIONREAD); so a pipe is held only while bytes move,
+// counters are exact, and a budget is charged before and not after. Bodies of HTTP
+// are moved in the same way. Elsewhere than on Linux bytes are copied.
 //
 // Figures beside other proxies are in internal/bench/RESULTS.md.
-//
-// Elsewhere than on Linux tunnels are always active, and bytes are copied.
 package relay
 
 import (
@@ -74,7 +62,7 @@ type Options struct {
 	// Early is what the client sent before the tunnel stood; it goes to the
 	// origin first. It is not kept longer than that.
 	Early []byte
-	// Poller is where the tunnel rests; nil: it stays active.
+	// Poller relays the tunnel; nil: two goroutines do.
 	Poller *Poller
 }
 
@@ -85,24 +73,24 @@ type Tunnel struct {
 	end      func(Result)
 	idle     time.Duration
 	moved    atomic.Int64 // when bytes last moved, in nanoseconds since epoch below
-	poller   *Poller
 
-	mu     sync.Mutex
-	active *active // nil at rest and after the end
-	rest   rest    // the sockets at rest
-	cut    bool    // both connections are closed by a kill, an error or the idle timer
-	noted  bool    // first, how and err are set
-	ended  bool    // end was called
-	first  Side
-	how    string
-	err    error
+	mu      sync.Mutex
+	seat    seat     // in a Poller; at most one of seat and copying is taken
+	copying *copying // nil: no goroutines relay it
+	cut     bool     // both connections are closed by a kill, an error or the idle timeout
+	noted   bool     // first, how and err are set
+	ended   bool     // end was called
+	first   Side
+	how     string
+	err     error
 }
 
-// flow is one direction, in either mode.
+// flow is one direction.
 type flow struct {
 	count  atomic.Int64
 	bucket *limit.Bucket
 	closed atomic.Bool // the end of the source was passed on
+	moving
 }
 
 var epoch = time.Now()
@@ -113,12 +101,15 @@ func sinceEpoch() int64 { return int64(time.Since(epoch)) }
 // from here on: they are closed when end is called, which happens exactly once,
 // from a goroutine of its own.
 func (t *Tunnel) Start(client, origin *net.TCPConn, o Options, end func(Result)) {
-	t.end, t.idle, t.poller = end, o.Idle, o.Poller
+	t.end, t.idle = end, o.Idle
 	t.up.bucket, t.down.bucket = o.Up, o.Down
 	t.moved.Store(sinceEpoch())
+	defer t.startRecovered(client, origin)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.activate(client, origin, backlog{from: Client, bytes: o.Early})
+	if o.Poller == nil || !o.Poller.add(t, client, origin, o.Early) {
+		t.copy(client, origin, o.Early)
+	}
 }
 
 // Bytes returns what has been relayed so far: client to origin, and back.
@@ -157,7 +148,7 @@ func (t *Tunnel) abort(first Side, how string, err error) {
 }
 
 func (t *Tunnel) abortLocked(first Side, how string, err error) {
-	if t.cut || t.active == nil && !t.rest.resting() {
+	if t.cut || t.copying == nil && !t.seat.taken() {
 		return
 	}
 	t.cut = true
@@ -165,12 +156,22 @@ func (t *Tunnel) abortLocked(first Side, how string, err error) {
 		t.noted = false // a cut tells more than the half-close before it
 	}
 	t.note(first, how, err)
-	if t.active != nil {
-		t.active.cut() // its goroutines end the tunnel
+	if t.copying != nil {
+		t.copying.cut() // its goroutines end the tunnel
 		return
 	}
-	t.leaveRest(true)
+	t.leave(true)
 	t.finish()
+}
+
+// broken passes the failure of a side's socket on: the other side gets a reset as
+// well. The caller holds mu.
+func (t *Tunnel) broken(side Side, err error) {
+	if isReset(err) {
+		t.abortLocked(side, ByReset, nil)
+		return
+	}
+	t.abortLocked(side, ByError, err)
 }
 
 // finish tells the caller; the caller holds mu, and no byte moves any more.
@@ -183,3 +184,6 @@ func (t *Tunnel) finish() {
 	r.Up, r.Down = t.Bytes()
 	go t.end(r)
 }
+
+// minTick is how often idle tunnels are looked for at most.
+const minTick = 10 * time.Millisecond

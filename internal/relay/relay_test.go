@@ -56,8 +56,7 @@ type tunnel struct {
 	result         chan Result
 }
 
-// start begins a tunnel. One that is given a Poller is at rest when start
-// returns, unless early bytes are under way.
+// start begins a tunnel.
 func start(t testing.TB, o Options) *tunnel {
 	t.Helper()
 	tun := &tunnel{result: make(chan Result, 1)}
@@ -65,40 +64,21 @@ func start(t testing.TB, o Options) *tunnel {
 	out, origin := pair(t)
 	tun.client, tun.origin = client, origin
 	tun.Start(near, out, o, func(r Result) { tun.result <- r })
-	if o.Poller != nil && len(o.Early) == 0 {
-		tun.settle(t)
-	}
 	return tun
 }
 
-// settle waits until the tunnel is at rest.
-func (tun *tunnel) settle(t testing.TB) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !tun.atRest(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the tunnel does not come to rest")
-		}
-	}
-}
-
-func (tun *tunnel) atRest() bool {
-	tun.mu.Lock()
-	defer tun.mu.Unlock()
-	return tun.rest.resting()
-}
-
-// inBothModes runs a test with tunnels that stay active, and with tunnels that
-// are at rest when it begins.
+// inBothModes runs a test with tunnels that goroutines relay, and with tunnels
+// of a Poller.
 func inBothModes(t *testing.T, test func(t *testing.T, p *Poller)) {
-	t.Run("active", func(t *testing.T) { test(t, nil) })
+	t.Run("by goroutines", func(t *testing.T) { test(t, nil) })
 	p, err := NewPoller()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if p == nil {
-		return // tunnels never rest on this system
+		return // there is none on this system
 	}
-	t.Run("at rest", func(t *testing.T) {
+	t.Run("by a Poller", func(t *testing.T) {
 		test(t, p)
 		p.Close()
 	})

@@ -53,16 +53,21 @@ func descriptors(t testing.TB) (sockets, pipes int) {
 }
 
 func TestTunnelsSpliceAndHoldNoPipeWhileIdle(t *testing.T) {
+	inBothModes(t, tunnelsSpliceAndHoldNoPipeWhileIdle)
+}
+
+func tunnelsSpliceAndHoldNoPipeWhileIdle(t *testing.T, p *Poller) {
 	for name, o := range map[string]Options{
 		"plain":                      {},
 		"limits, counters and timer": {Idle: time.Minute, Up: bucket(t, 10<<30, 1<<20), Down: bucket(t, 10<<30, 1<<20)},
 	} {
+		o.Poller = p
 		t.Run(name, func(t *testing.T) { spliceAndIdle(t, o) })
 	}
 }
 
 func spliceAndIdle(t *testing.T, o Options) {
-	const tunnels = 4
+	const tunnels = 12 // more than a Poller keeps pipes
 	socketsBefore, pipesBefore := settle(t)
 	var tuns []*Tunnel
 	var ends []*endProcess
@@ -76,6 +81,9 @@ func spliceAndIdle(t *testing.T, o Options) {
 		tuns = append(tuns, tun)
 	}
 	pipesOfTest := 2 * tunnels // stdin and stdout of each child
+	if o.Poller != nil {
+		pipesOfTest += 2 * sparePipes * o.Poller.Loops()
+	}
 	for _, e := range ends {
 		e.wait(t, "moved")
 	}

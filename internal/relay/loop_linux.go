@@ -1,0 +1,182 @@
+package relay
+
+import (
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// loop is one epoll set with its goroutine. Sockets are watched edge-triggered:
+// the kernel tells of each news once (epoll(7)).
+//
+// Whoever has news is served at once, in what one buffer takes; who has more than
+// that waits in a queue for turns of splicing, and the kernel is asked for news
+// between turns. So a message of a quiet tunnel waits for a turn or two of the busy
+// ones, however many they are.
+type loop struct {
+	epfd, wakefd int
+	done         chan struct{}
+
+	// For the goroutine alone.
+	now    int64 // since epoch, when it last looked
+	buf    []byte
+	pipes  []pipe // empty ones
+	busy   queue  // whose turn is next
+	timers timers // who waits for a budget
+
+	mu     sync.Mutex
+	seats  []*Tunnel // by slot
+	stamps []uint32  // of each slot: grows with each use
+	free   []uint32
+	kicked []turn        // who was seated with bytes in hand
+	tick   time.Duration // how often to look for idle tunnels; 0: never
+	closed bool
+}
+
+func newLoop() (*loop, error) {
+	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	wakefd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		unix.Close(epfd)
+		return nil, err
+	}
+	l := &loop{epfd: epfd, wakefd: wakefd, done: make(chan struct{}), buf: make([]byte, bufferSize)}
+	if err := unix.EpollCtl(epfd, unix.EPOLL_CTL_ADD, wakefd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: wakeSlot}); err != nil {
+		l.release()
+		return nil, err
+	}
+	go l.run()
+	return l, nil
+}
+
+func (l *loop) close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.wake()
+	<-l.done
+	l.release()
+}
+
+func (l *loop) release() {
+	for _, p := range l.pipes {
+		p.close()
+	}
+	unix.Close(l.wakefd)
+	unix.Close(l.epfd)
+}
+
+// eventsAtOnce bounds what one epoll_wait returns.
+const eventsAtOnce = 128
+
+// turnsTime is for how long busy tunnels have their turns before the kernel is
+// asked for news again, in nanoseconds.
+const turnsTime = 50_000
+
+func (l *loop) run() {
+	defer close(l.done)
+	var events [eventsAtOnce]unix.EpollEvent
+	var swept int64
+	for {
+		n, err := l.await(events[:], l.patience(swept))
+		if err != nil && err != unix.EINTR {
+			panic(os.NewSyscallError("epoll_wait", err)) // only a wrong call fails otherwise
+		}
+		l.now = sinceEpoch()
+		for i := range max(n, 0) {
+			ev := &events[i]
+			if ev.Fd == wakeSlot {
+				if l.woken() {
+					return
+				}
+				continue
+			}
+			p, side := placeOf(ev)
+			if t := l.at(p); t != nil {
+				l.told(t, p, side, ev.Events)
+			}
+		}
+		for l.timers.due(l.now) {
+			l.turn(l.timers.pop(), true)
+		}
+		for begin := l.now; l.busy.len() > 0 && l.now-begin < turnsTime; l.now = sinceEpoch() {
+			l.turn(l.busy.pop(), false)
+		}
+		if l.sweep(swept) {
+			swept = l.now
+		}
+	}
+}
+
+// patience is how long to wait for news, in milliseconds; -1: for ever.
+func (l *loop) patience(swept int64) int {
+	if l.busy.len() > 0 {
+		return 0
+	}
+	at := l.timers.next()
+	l.mu.Lock()
+	if l.tick > 0 {
+		at = min(at, swept+int64(l.tick))
+	}
+	l.mu.Unlock()
+	if at == never {
+		return -1
+	}
+	const most = int64(time.Hour)
+	return int((min(max(at-sinceEpoch(), 0), most) + int64(time.Millisecond) - 1) / int64(time.Millisecond))
+}
+
+// wakeSlot is the slot of the eventfd, which no tunnel has.
+const wakeSlot = -1
+
+func (l *loop) wake() {
+	one := [8]byte{1}
+	unix.Write(l.wakefd, one[:])
+}
+
+// woken takes in what other goroutines have left. It tells whether the loop was
+// closed.
+func (l *loop) woken() bool {
+	var b [8]byte
+	unix.Read(l.wakefd, b[:])
+	l.mu.Lock()
+	kicked, closed := l.kicked, l.closed
+	l.kicked = nil
+	l.mu.Unlock()
+	for _, k := range kicked {
+		l.turn(k, false)
+	}
+	return closed
+}
+
+// An idle timeout is found out late by at most one part in idleShare of it, but
+// the loop does not look more often than minTick.
+const idleShare = 16
+
+// sweep ends the tunnels that are idle, if it is time to look for them.
+func (l *loop) sweep(swept int64) bool {
+	l.mu.Lock()
+	if l.tick == 0 || l.now-swept < int64(l.tick) {
+		l.mu.Unlock()
+		return false
+	}
+	var list []*Tunnel
+	for _, t := range l.seats {
+		if t != nil && t.idle > 0 && t.quiet() >= t.idle {
+			list = append(list, t)
+		}
+	}
+	if len(l.free) == len(l.seats) {
+		l.tick = 0
+	}
+	l.mu.Unlock()
+	for _, t := range list {
+		t.checkIdle()
+	}
+	return true
+}

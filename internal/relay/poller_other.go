@@ -1,0 +1,31 @@
+//go:build !linux
+
+package relay
+
+import "net"
+
+// Poller watches the sockets of tunnels; on this system there is none.
+type Poller struct{}
+
+// NewPoller returns nil, which Options take for "a goroutine for each direction".
+func NewPoller() (*Poller, error) { return nil, nil }
+
+// Close does nothing.
+func (p *Poller) Close() {}
+
+// Loops returns 0.
+func (p *Poller) Loops() int { return 0 }
+
+func (p *Poller) add(*Tunnel, *net.TCPConn, *net.TCPConn, []byte) bool { return false }
+
+// seat is empty where there is no Poller.
+type seat struct{}
+
+func (s *seat) taken() bool { return false }
+
+func (t *Tunnel) leave(reset bool) {}
+
+func (t *Tunnel) crashSeat() {}
+
+// moving is empty where there is no Poller.
+type moving struct{}

@@ -1,0 +1,46 @@
+package relay
+
+import (
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// lingerTime is for how long a loop waits for news without telling the Go
+// scheduler so.
+//
+// A thread that enters a blocking system call in the ordinary way gets its
+// processor (a P) taken away by the runtime's monitor when it stays, has to win one
+// back when it returns, and starts the monitor polling anew: some ten switches of
+// threads for each wake-up, which is more than the work that it wakes up for. While
+// tunnels are busy, waits are short; so the loop keeps its P for them, as if it
+// computed. The scheduler and the garbage collector interrupt it by a signal, which
+// ends epoll_wait (signal(7)). A loop that has had no news for this long waits in
+// the ordinary way, and costs nothing.
+const lingerTime = 8 * time.Millisecond
+
+// await waits for news, for at most a number of milliseconds; -1: for ever. EINTR
+// is no news.
+func (l *loop) await(events []unix.EpollEvent, patience int) (int, error) {
+	const linger = int(lingerTime / time.Millisecond)
+	if patience >= 0 && patience <= linger {
+		return l.awaitRaw(events, patience)
+	}
+	if n, err := l.awaitRaw(events, linger); n != 0 || err != nil {
+		return n, err
+	}
+	if patience > 0 {
+		patience -= linger
+	}
+	return unix.EpollWait(l.epfd, events, patience)
+}
+
+func (l *loop) awaitRaw(events []unix.EpollEvent, patience int) (int, error) {
+	n, _, e := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epfd), uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), uintptr(patience), 0, 0)
+	if e != 0 {
+		return 0, e
+	}
+	return int(n), nil
+}
