@@ -41,6 +41,8 @@ func (l *loop) told(t *Tunnel, p place, side Side, events uint32) {
 	if t.seat.place != p || !t.seat.taken() {
 		return // it left since the kernel was asked
 	}
+	t.served = l
+	defer t.unserved()
 	if events&unix.EPOLLOUT != 0 {
 		if f := t.flowFrom(other(side)); f.stuck {
 			f.stuck = false
@@ -71,6 +73,8 @@ func (l *loop) told(t *Tunnel, p place, side Side, events uint32) {
 	}
 }
 
+func (t *Tunnel) unserved() { t.served = nil }
+
 // turn is called for a direction whose turn or time has come.
 func (l *loop) turn(w turn, waited bool) {
 	t := w.t
@@ -80,6 +84,8 @@ func (l *loop) turn(w turn, waited bool) {
 	if t.seat.place != w.place || !t.seat.taken() {
 		return
 	}
+	t.served = l
+	defer t.unserved()
 	f := t.flowFrom(w.from)
 	if waited {
 		f.waits = false

@@ -25,6 +25,7 @@ type loop struct {
 	pipes  []pipe // empty ones
 	busy   queue  // whose turn is next
 	timers timers // who waits for a budget
+	ended  []ending
 
 	mu     sync.Mutex
 	seats  []*Tunnel // by slot
@@ -110,6 +111,11 @@ func (l *loop) run() {
 		if l.sweep(swept) {
 			swept = l.now
 		}
+		for _, e := range l.ended {
+			e.end(e.result)
+		}
+		clear(l.ended)
+		l.ended = l.ended[:0]
 	}
 }
 

@@ -29,3 +29,5 @@ func (t *Tunnel) crashSeat() {}
 
 // moving is empty where there is no Poller.
 type moving struct{}
+
+type loop struct{ ended []ending }

@@ -77,6 +77,7 @@ type Tunnel struct {
 	mu      sync.Mutex
 	seat    seat     // in a Poller; at most one of seat and copying is taken
 	copying *copying // nil: no goroutines relay it
+	served  *loop    // whose goroutine has mu and serves it now; nil: none
 	cut     bool     // both connections are closed by a kill, an error or the idle timeout
 	noted   bool     // first, how and err are set
 	ended   bool     // end was called
@@ -99,7 +100,7 @@ func sinceEpoch() int64 { return int64(time.Since(epoch)) }
 
 // Start begins to relay and returns at once. The tunnel owns both connections
 // from here on: they are closed when end is called, which happens exactly once,
-// from a goroutine of its own.
+// without a lock held, and must return soon: other tunnels wait meanwhile.
 func (t *Tunnel) Start(client, origin *net.TCPConn, o Options, end func(Result)) {
 	t.end, t.idle = end, o.Idle
 	t.up.bucket, t.down.bucket = o.Up, o.Down
@@ -182,7 +183,17 @@ func (t *Tunnel) finish() {
 	t.ended = true
 	r := Result{First: t.first, How: t.how, Err: t.err}
 	r.Up, r.Down = t.Bytes()
+	if t.served != nil {
+		t.served.ended = append(t.served.ended, ending{t.end, r})
+		return
+	}
 	go t.end(r)
+}
+
+// ending is a call of end that is due.
+type ending struct {
+	end    func(Result)
+	result Result
 }
 
 // minTick is how often idle tunnels are looked for at most.

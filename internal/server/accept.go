@@ -66,7 +66,7 @@ func (s *Server) enter(conn *net.TCPConn, l *listener, spare bool) {
 		return
 	}
 	s.wg.Add(1)
-	go func() {
+	s.crew.run(func() {
 		defer s.wg.Done()
 		defer src.Connection.Close()
 		if src.Spare {
@@ -74,7 +74,7 @@ func (s *Server) enter(conn *net.TCPConn, l *listener, spare bool) {
 			defer time.AfterFunc(spareTime, func() { conn.Close() }).Stop()
 		}
 		s.handle(conn, l, src)
-	}()
+	})
 }
 
 // handle finds out which protocol a connection speaks and hands it over.

@@ -33,7 +33,9 @@ func (l *listener) speaksSOCKS(first byte) bool {
 // listenTCP listens on "host:port". The Go library takes 0.0.0.0 for all addresses
 // of both families; whoever writes it means, and guards, those of IPv4.
 func listenTCP(address string) (net.Listener, error) {
-	lc := net.ListenConfig{}
+	// The library would set keep-alive on each connection by four calls, and probe
+	// every 15 s. On Linux a connection has what its listener has (tcp(7)).
+	lc := net.ListenConfig{KeepAlive: -1, Control: keepAlive}
 	lc.SetMultipathTCP(false) // its sockets cost more and their splice differs
 	network := "tcp"
 	if a, err := netip.ParseAddrPort(address); err == nil && a.Addr().Is4() {

@@ -43,6 +43,7 @@ type Server struct {
 	conns    connections        // those that no tunnel has taken over
 	turned   turnedAway
 	spares   spares
+	crew     crew
 	shortage shortage
 	wg       sync.WaitGroup // accept loops and connections
 }
@@ -172,6 +173,7 @@ const killGrace = time.Second
 // to take what they have not, a second at most for each.
 func (s *Server) Close() error {
 	s.closeListeners()
+	s.crew.close()
 	if s.admin != nil {
 		s.admin.close()
 	}

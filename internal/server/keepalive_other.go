@@ -1,0 +1,9 @@
+//go:build !linux
+
+package server
+
+import "syscall"
+
+// keepAlive does nothing where connections may not inherit it; idle timeouts find
+// clients that have vanished.
+func keepAlive(_, _ string, _ syscall.RawConn) error { return nil }
