@@ -24,9 +24,10 @@ type held struct {
 	due   int64 // when the budget lets them go, since epoch; 0: at once
 }
 
-func (h *held) drop() {
+// drop forgets what is held; l is the loop that it was read by.
+func (h *held) drop(l *loop) {
 	if h != nil && h.n > 0 {
-		h.pipe.close()
+		l.closePipe(h.pipe)
 	}
 }
 
@@ -224,11 +225,12 @@ func (l *loop) stepKnown(t *Tunnel, f *flow, from Side) {
 // direction cannot go on now.
 func (l *loop) move(t *Tunnel, f *flow, from Side, n int) (int, bool) {
 	var p pipe
-	err := error(unix.EMFILE)
+	var err error
+	spliced := false
 	if n >= bufferSize {
-		p, err = l.takePipe()
+		p, spliced = l.takePipe()
 	}
-	if err != nil {
+	if !spliced {
 		n, err = unix.Read(t.seat.fd(from), l.buf[:min(n, len(l.buf))])
 		if n > 0 {
 			return n, l.send(t, f, from, l.buf[:n], 0)
@@ -309,7 +311,7 @@ func (l *loop) drain(t *Tunnel, f *flow, from Side, p pipe, n int) bool {
 			t.block(f, from)
 			return false
 		default:
-			p.close()
+			l.closePipe(p)
 			f.held = nil
 			t.broken(other(from), err)
 			return false

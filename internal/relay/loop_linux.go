@@ -3,6 +3,7 @@ package relay
 import (
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +19,7 @@ import (
 type loop struct {
 	epfd, wakefd int
 	done         chan struct{}
+	piped        atomic.Int32 // pipes that there are, held ones included
 
 	// For the goroutine alone.
 	now    int64 // since epoch, when it last looked
@@ -66,7 +68,7 @@ func (l *loop) close() {
 
 func (l *loop) release() {
 	for _, p := range l.pipes {
-		p.close()
+		l.closePipe(p)
 	}
 	unix.Close(l.wakefd)
 	unix.Close(l.epfd)

@@ -14,19 +14,29 @@ const pipeSize = 1 << 20
 // keep up.
 const sparePipes = 2
 
-func (l *loop) takePipe() (pipe, error) {
+// mostPipes is how many pipes a loop has at most, the ones included that tunnels
+// with full receivers hold: descriptors are for tunnels. Whoever gets none is copied
+// for.
+const mostPipes = 128
+
+// takePipe returns an empty pipe, to be given to putPipe or closePipe.
+func (l *loop) takePipe() (pipe, bool) {
 	if n := len(l.pipes); n > 0 {
 		p := l.pipes[n-1]
 		l.pipes = l.pipes[:n-1]
-		return p, nil
+		return p, true
+	}
+	if l.piped.Load() >= mostPipes {
+		return pipe{}, false
 	}
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		return pipe{}, err
+		return pipe{}, false
 	}
+	l.piped.Add(1)
 	// Beyond fs.pipe-user-pages-soft a pipe stays small, which is slower and no more.
 	unix.FcntlInt(uintptr(fds[0]), unix.F_SETPIPE_SZ, pipeSize)
-	return pipe{fds[0], fds[1]}, nil
+	return pipe{fds[0], fds[1]}, true
 }
 
 // putPipe takes an empty pipe back.
@@ -34,11 +44,13 @@ func (l *loop) putPipe(p pipe) {
 	if len(l.pipes) < sparePipes {
 		l.pipes = append(l.pipes, p)
 	} else {
-		p.close()
+		l.closePipe(p)
 	}
 }
 
-func (p pipe) close() {
+// closePipe drops a pipe with whatever is in it. Any goroutine may call it.
+func (l *loop) closePipe(p pipe) {
+	l.piped.Add(-1)
 	unix.Close(p.r)
 	unix.Close(p.w)
 }

@@ -119,25 +119,25 @@ func (t *Tunnel) see(s Side, events uint32) {
 // descriptors are the only ones of their sockets, so the kernel forgets its watch
 // as well. The caller holds mu.
 func (t *Tunnel) leave(reset bool) {
-	fds := t.seat.fds
-	t.seat.loop.vacate(t)
-	t.closeAll(fds, reset)
+	s := t.seat
+	s.loop.vacate(t)
+	t.closeAll(s, reset)
 }
 
 // crashSeat resets the sockets of a tunnel. It leaves its slot alone, whose state
 // may be what the panic came from. The caller holds mu.
 func (t *Tunnel) crashSeat() {
-	fds := t.seat.fds
+	s := t.seat
 	t.seat = seat{}
-	t.closeAll(fds, true)
+	t.closeAll(s, true)
 }
 
-func (t *Tunnel) closeAll(fds [2]int32, reset bool) {
+func (t *Tunnel) closeAll(s seat, reset bool) {
 	for _, f := range [2]*flow{&t.up, &t.down} {
-		f.held.drop()
+		f.held.drop(s.loop)
 		f.held = nil
 	}
-	for _, fd := range fds {
+	for _, fd := range s.fds {
 		if reset {
 			unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 		}
