@@ -6,12 +6,14 @@ import (
 	"flag"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
 
 	"sluice/internal/config"
 	"sluice/internal/presets"
+	"sluice/internal/relay"
 	"sluice/internal/server"
 )
 
@@ -80,7 +82,10 @@ func serve(c *call) int {
 	if err != nil {
 		return c.fault(err)
 	}
-	s, err := server.New(cfg, server.Options{Stdout: c.stdout, Stderr: c.stderr})
+	processors := runtime.GOMAXPROCS(0)
+	loops := relay.Loops(processors)
+	runtime.GOMAXPROCS(processors + loops)
+	s, err := server.New(cfg, server.Options{Stdout: c.stdout, Stderr: c.stderr, Loops: loops})
 	if err != nil {
 		return c.fault(err)
 	}

@@ -24,6 +24,10 @@ const Unlimited = math.MaxInt64
 // segments.
 const chunkTime = 20 * time.Millisecond
 
+// maxChunk keeps the tunnels of fast clients in turns too: all of them have as much
+// waiting in the kernel's receive buffer, or else who has more gets more.
+const maxChunk = 512 << 10
+
 // minChunk keeps slow clients from being served in crumbs: one Ethernet segment
 // worth of payload.
 const minChunk = 1460
@@ -46,7 +50,7 @@ func (b *Bucket) set(perSecond, burst int64) {
 		b.limiter.SetBurst(int(burst))
 	}
 	chunk := int64(float64(perSecond) * chunkTime.Seconds())
-	b.chunk.Store(min(max(chunk, minChunk), burst))
+	b.chunk.Store(min(max(chunk, minChunk), maxChunk, burst))
 }
 
 // Chunk returns the most bytes to ask Take for at once.

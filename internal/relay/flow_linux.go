@@ -32,7 +32,7 @@ func (h *held) drop(l *loop) {
 }
 
 // spliceAtOnce is how much one turn moves at most.
-const spliceAtOnce = 256 << 10
+const spliceAtOnce = 512 << 10
 
 // told is called when the kernel has news of a side.
 func (l *loop) told(t *Tunnel, p place, side Side, events uint32) {

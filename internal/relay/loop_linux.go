@@ -19,6 +19,7 @@ import (
 type loop struct {
 	epfd, wakefd int
 	done         chan struct{}
+	aside        bool         // GOMAXPROCS has one more for it
 	piped        atomic.Int32 // pipes that there are, held ones included
 
 	// For the goroutine alone.
@@ -38,7 +39,7 @@ type loop struct {
 	closed bool
 }
 
-func newLoop() (*loop, error) {
+func newLoop(aside bool) (*loop, error) {
 	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, err
@@ -48,7 +49,7 @@ func newLoop() (*loop, error) {
 		unix.Close(epfd)
 		return nil, err
 	}
-	l := &loop{epfd: epfd, wakefd: wakefd, done: make(chan struct{}), buf: make([]byte, bufferSize)}
+	l := &loop{epfd: epfd, wakefd: wakefd, done: make(chan struct{}), aside: aside, buf: make([]byte, bufferSize)}
 	if err := unix.EpollCtl(epfd, unix.EPOLL_CTL_ADD, wakefd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: wakeSlot}); err != nil {
 		l.release()
 		return nil, err

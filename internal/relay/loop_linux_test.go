@@ -16,7 +16,7 @@ import (
 
 func newPoller(t testing.TB) *Poller {
 	t.Helper()
-	p, err := NewPoller()
+	p, err := NewPoller(2, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,4 +300,56 @@ func TestTurnsComeInOrder(t *testing.T) {
 	if fmt.Sprint(order) != "[0 1 2 3 4 9]" {
 		t.Errorf("turns in order %v", order)
 	}
+}
+
+// Tunnels whose receivers take nothing keep no more pipes than a loop may have, and
+// lose nothing.
+func TestStalledTunnelsShareFewPipes(t *testing.T) {
+	p, err := NewPoller(1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const tunnels, size = mostPipes + 30, 7 << 20 // more than fits into all buffers on the way
+	var tuns []*tunnel
+	var ends sync.WaitGroup
+	for range tunnels {
+		tun := start(t, Options{Poller: p})
+		tuns = append(tuns, tun)
+		tun.client.SetWriteBuffer(64 << 10)
+		ends.Go(func() { tun.client.Write(make([]byte, size)); tun.client.CloseWrite() })
+	}
+	stalled := func() bool {
+		for _, tun := range tuns {
+			tun.mu.Lock()
+			stuck := tun.up.stuck
+			tun.mu.Unlock()
+			if !stuck {
+				return false
+			}
+		}
+		return true
+	}
+	for deadline := time.Now().Add(60 * time.Second); !stalled(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the tunnels do not stall")
+		}
+	}
+	if n := p.loops[0].piped.Load(); n != mostPipes {
+		t.Errorf("%d pipes are held, want %d", n, mostPipes)
+	}
+	for i, tun := range tuns {
+		n, err := io.Copy(io.Discard, tun.origin)
+		if n != size || err != nil {
+			t.Errorf("tunnel %d: %d bytes, %v", i, n, err)
+		}
+		tun.origin.Close()
+		if r := tun.ended(t); r.Up != size || r.How != ByFIN {
+			t.Errorf("tunnel %d: %+v", i, r)
+		}
+	}
+	ends.Wait()
+	if n := p.loops[0].piped.Load(); n > sparePipes {
+		t.Errorf("%d pipes are left", n)
+	}
+	p.Close()
 }

@@ -3,9 +3,6 @@ package relay
 import (
 	"fmt"
 	"net"
-	"os"
-	"runtime"
-	"strconv"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -20,21 +17,14 @@ type Poller struct {
 	memory
 }
 
-// maxLoops bounds the goroutines of a Poller: one of them splices some GB, or
-// relays some 100,000 small messages, a second.
-const maxLoops = 8
-
-// NewPoller starts a loop for each processor that Go uses. Close it when no
-// tunnel that was given it is left.
-func NewPoller() (*Poller, error) {
+// NewPoller starts that many loops, of which each may use up one processor. aside
+// says that the Go scheduler has one processor more for each of them (GOMAXPROCS):
+// then they keep it through short waits, which is what makes them fast, and without
+// it would starve others. Close the Poller when no tunnel that was given it is left.
+func NewPoller(loops int, aside bool) (*Poller, error) {
 	p := &Poller{}
-	n := min(runtime.GOMAXPROCS(0), maxLoops)
-	if os.Getenv("XP") != "" {
-		x, _ := strconv.Atoi(os.Getenv("XP"))
-		runtime.GOMAXPROCS(n + x)
-	}
-	for range n {
-		l, err := newLoop()
+	for range loops {
+		l, err := newLoop(aside)
 		if err != nil {
 			p.Close()
 			return nil, fmt.Errorf("poller: %w", err)
@@ -43,9 +33,6 @@ func NewPoller() (*Poller, error) {
 	}
 	return p, nil
 }
-
-// Loops returns how many goroutines relay. Each may use up one processor.
-func (p *Poller) Loops() int { return len(p.loops) }
 
 // Close ends the goroutines and waits for them.
 func (p *Poller) Close() {

@@ -196,5 +196,13 @@ type ending struct {
 	result Result
 }
 
+// maxLoops: one loop splices some GB, or relays some 100,000 small messages, a
+// second, and few machines have the network for more than this many.
+const maxLoops = 8
+
+// Loops returns how many loops a Poller is to have where Go uses that many
+// processors.
+func Loops(processors int) int { return min(processors, maxLoops) }
+
 // minTick is how often idle tunnels are looked for at most.
 const minTick = 10 * time.Millisecond

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -68,20 +69,26 @@ func start(t testing.TB, o Options) *tunnel {
 }
 
 // inBothModes runs a test with tunnels that goroutines relay, and with tunnels
-// of a Poller.
+// of Pollers.
 func inBothModes(t *testing.T, test func(t *testing.T, p *Poller)) {
 	t.Run("by goroutines", func(t *testing.T) { test(t, nil) })
-	p, err := NewPoller()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p == nil {
-		return // there is none on this system
-	}
-	t.Run("by a Poller", func(t *testing.T) {
-		test(t, p)
+	for _, c := range []struct {
+		name  string
+		aside int
+	}{{"by a Poller", 0}, {"by a Poller with processors of its own", 2}} {
+		old := runtime.GOMAXPROCS(0)
+		runtime.GOMAXPROCS(old + c.aside)
+		p, err := NewPoller(2, c.aside > 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p == nil {
+			return // there is none on this system
+		}
+		t.Run(c.name, func(t *testing.T) { test(t, p) })
 		p.Close()
-	})
+		runtime.GOMAXPROCS(old)
+	}
 }
 
 func (tun *tunnel) ended(t testing.TB) Result {

@@ -82,7 +82,7 @@ func spliceAndIdle(t *testing.T, o Options) {
 	}
 	pipesOfTest := 2 * tunnels // stdin and stdout of each child
 	if o.Poller != nil {
-		pipesOfTest += 2 * sparePipes * o.Poller.Loops()
+		pipesOfTest += 2 * sparePipes * 2
 	}
 	for _, e := range ends {
 		e.wait(t, "moved")

@@ -8,23 +8,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lingerTime is for how long a loop waits for news without telling the Go
-// scheduler so.
+// lingerTime is for how long a loop that has a processor set aside waits for news
+// without telling the Go scheduler so.
 //
-// A thread that enters a blocking system call in the ordinary way gets its
-// processor (a P) taken away by the runtime's monitor when it stays, has to win one
-// back when it returns, and starts the monitor polling anew: some ten switches of
-// threads for each wake-up, which is more than the work that it wakes up for. While
-// tunnels are busy, waits are short; so the loop keeps its P for them, as if it
-// computed. The scheduler and the garbage collector interrupt it by a signal, which
-// ends epoll_wait (signal(7)). A loop that has had no news for this long waits in
-// the ordinary way, and costs nothing.
-const lingerTime = 8 * time.Millisecond
+// A thread that enters a blocking system call in the ordinary way has its processor
+// (a P) taken away by the runtime's monitor, must win one back when it returns, and
+// sets the monitor polling every 20 µs for a while: some ten switches of threads for
+// each wake-up, which is more than the work that it wakes up for. While tunnels are
+// busy, waits are short; so the loop keeps its P for them, as if it computed. The
+// scheduler and the garbage collector interrupt it by a signal when they want it,
+// which ends epoll_wait (signal(7)), every 10 ms at the latest. A loop that has had
+// no news for this long waits in the ordinary way, and costs nothing.
+const lingerTime = 100 * time.Millisecond
 
 // await waits for news, for at most a number of milliseconds; -1: for ever. EINTR
 // is no news.
 func (l *loop) await(events []unix.EpollEvent, patience int) (int, error) {
 	const linger = int(lingerTime / time.Millisecond)
+	if !l.aside {
+		return unix.EpollWait(l.epfd, events, patience)
+	}
 	if patience >= 0 && patience <= linger {
 		return l.awaitRaw(events, patience)
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -52,6 +53,9 @@ type Server struct {
 type Options struct {
 	Stdout io.Writer // access records, unless the configuration names a file
 	Stderr io.Writer // everything else
+	// Loops is for how many loops of the relay GOMAXPROCS was raised; 0: for none,
+	// and they take turns with everything else.
+	Loops int
 }
 
 // New opens all listeners of a configuration, or none. What it has to say about
@@ -86,7 +90,11 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	s.gate = gate.New(policy, s.access.Record)
 	s.gate.Opened = s.access.Opened()
 	s.gate.Panicked = s.panicked
-	if s.gate.Poller, err = relay.NewPoller(); err != nil {
+	loops := o.Loops
+	if loops == 0 {
+		loops = relay.Loops(runtime.GOMAXPROCS(0))
+	}
+	if s.gate.Poller, err = relay.NewPoller(loops, o.Loops > 0); err != nil {
 		s.Close()
 		return nil, err
 	}
