@@ -83,17 +83,19 @@ func start(t *testing.T, file string, ports ...int) *proxy {
 	return p
 }
 
-// recorder takes the access log, a line with each write.
+// recorder takes the access log, whole lines with each write.
 type recorder chan record
 
-// Write reads one record.
-func (c recorder) Write(line []byte) (int, error) {
-	var r record
-	if err := json.Unmarshal(line, &r); err != nil {
-		return 0, err
+// Write reads the records.
+func (c recorder) Write(lines []byte) (int, error) {
+	for line := range bytes.Lines(lines) {
+		var r record
+		if err := json.Unmarshal(line, &r); err != nil {
+			return 0, err
+		}
+		c <- r
 	}
-	c <- r
-	return len(line), nil
+	return len(lines), nil
 }
 
 // serveOrigin answers one request on each connection to a port of any address,

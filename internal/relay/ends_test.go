@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-const endBytes = 24 << 20
+const endBytes = 8 << 20
 
 // playEnds dials the two addresses that it reads, sends endBytes each way and
 // reads them; its parent relays between.

@@ -24,6 +24,7 @@ type loop struct {
 
 	// For the goroutine alone.
 	now    int64 // since epoch, when it last looked
+	newsAt int64 // since epoch, when there was something to do
 	buf    []byte
 	pipes  []pipe // empty ones
 	busy   queue  // whose turn is next
@@ -92,6 +93,9 @@ func (l *loop) run() {
 			panic(os.NewSyscallError("epoll_wait", err)) // only a wrong call fails otherwise
 		}
 		l.now = sinceEpoch()
+		if n > 0 || l.busy.len() > 0 || l.timers.due(l.now) {
+			l.newsAt = l.now
+		}
 		for i := range max(n, 0) {
 			ev := &events[i]
 			if ev.Fd == wakeSlot {

@@ -22,26 +22,29 @@ import (
 const lingerTime = 100 * time.Millisecond
 
 // await waits for news, for at most a number of milliseconds; -1: for ever. EINTR
-// is no news.
+// is no news. Before a long wait it gives back what only busy tunnels need.
 func (l *loop) await(events []unix.EpollEvent, patience int) (int, error) {
-	const linger = int(lingerTime / time.Millisecond)
-	if !l.aside {
-		return unix.EpollWait(l.epfd, events, patience)
+	wait := unix.EpollWait
+	if l.aside {
+		wait = rawEpollWait
 	}
-	if patience >= 0 && patience <= linger {
-		return l.awaitRaw(events, patience)
+	linger := int((int64(lingerTime) - (l.now - l.newsAt)) / int64(time.Millisecond))
+	switch {
+	case patience == 0 || linger > 0 && patience > 0 && patience <= linger:
+		return wait(l.epfd, events, patience)
+	case linger > 0:
+		return wait(l.epfd, events, linger) // and come back
 	}
-	if n, err := l.awaitRaw(events, linger); n != 0 || err != nil {
-		return n, err
+	for _, p := range l.pipes {
+		l.closePipe(p)
 	}
-	if patience > 0 {
-		patience -= linger
-	}
+	l.pipes = l.pipes[:0]
 	return unix.EpollWait(l.epfd, events, patience)
 }
 
-func (l *loop) awaitRaw(events []unix.EpollEvent, patience int) (int, error) {
-	n, _, e := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epfd), uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), uintptr(patience), 0, 0)
+// rawEpollWait is epoll_wait without a word to the scheduler.
+func rawEpollWait(epfd int, events []unix.EpollEvent, patience int) (int, error) {
+	n, _, e := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd), uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), uintptr(patience), 0, 0)
 	if e != 0 {
 		return 0, e
 	}

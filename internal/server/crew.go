@@ -1,10 +1,18 @@
 package server
 
-import "sync"
+import (
+	"slices"
+	"sync"
+	"time"
+)
 
 // crewSize is how many goroutines wait for work at most, with some 16 KiB of stack
 // each.
 const crewSize = 64
+
+// crewPatience is after how long a goroutine that was not needed leaves; it may
+// take twice as long.
+const crewPatience = 2 * time.Second
 
 // crew runs functions on goroutines that it keeps: their stacks have grown to what
 // a handshake needs, which a new goroutine would do anew, a copy for each size. The
@@ -12,6 +20,8 @@ const crewSize = 64
 type crew struct {
 	mu     sync.Mutex
 	idle   []chan func() // the last to come is the first to go, with a warm stack
+	unused int           // the fewest in idle since the last look
+	timer  *time.Timer   // looks while there are any; nil before
 	closed bool
 }
 
@@ -22,6 +32,7 @@ func (c *crew) run(f func()) {
 	if n := len(c.idle); n > 0 {
 		worker = c.idle[n-1]
 		c.idle = c.idle[:n-1]
+		c.unused = min(c.unused, n-1)
 	}
 	c.mu.Unlock()
 	if worker == nil {
@@ -50,7 +61,32 @@ func (c *crew) rest(jobs chan func()) bool {
 		return false
 	}
 	c.idle = append(c.idle, jobs)
+	if len(c.idle) == 1 {
+		c.unused = 0
+		if c.timer == nil {
+			c.timer = time.AfterFunc(crewPatience, c.look)
+		} else {
+			c.timer.Reset(crewPatience)
+		}
+	}
 	return true
+}
+
+// look sends those away who were not needed since the last look.
+func (c *crew) look() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	for _, worker := range c.idle[:c.unused] {
+		close(worker)
+	}
+	c.idle = slices.Delete(c.idle, 0, c.unused)
+	c.unused = len(c.idle)
+	if len(c.idle) > 0 {
+		c.timer.Reset(crewPatience)
+	}
 }
 
 // close ends the goroutines: who works, when its function returns.
@@ -58,6 +94,9 @@ func (c *crew) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
+	if c.timer != nil {
+		c.timer.Stop()
+	}
 	for _, worker := range c.idle {
 		close(worker)
 	}

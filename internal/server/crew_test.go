@@ -32,6 +32,13 @@ func TestACrewRunsAllAtOnceAndKeepsSome(t *testing.T) {
 			}
 		}
 	}
+	c.look() // the first one sees who is not needed since
+	c.look()
+	c.mu.Lock()
+	if n := len(c.idle); n != 0 {
+		t.Errorf("%d goroutines stay that nobody needs", n)
+	}
+	c.mu.Unlock()
 	c.close() // that they end, the check for leaked goroutines tells
 	ran := make(chan bool)
 	c.run(func() { ran <- true })

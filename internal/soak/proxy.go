@@ -217,6 +217,9 @@ func (p *proxy) quit(log string) (map[string]int, error) {
 	return goroutines(dump), nil
 }
 
+// ownFrame finds the innermost call that is not of the runtime.
+var ownFrame = regexp.MustCompile(`(?m)^sluice/.*$`)
+
 // goroutines counts the goroutines of a dump by who started them.
 func goroutines(dump string) map[string]int {
 	found := map[string]int{}
@@ -231,6 +234,9 @@ func goroutines(dump string) map[string]int {
 		}
 		if strings.HasPrefix(by, "runtime.") {
 			continue // collecting garbage, which a process just started has not
+		}
+		if top := ownFrame.FindString(block); strings.Contains(top, "server.(*crew).work(") {
+			continue // waits for a connection, for some seconds, and has nothing
 		}
 		found[by]++
 	}
