@@ -190,6 +190,12 @@ func TestAnAbandonedDialIsGivenUp(t *testing.T) {
 	for name, leave := range map[string]func(c *client){
 		"by a close": func(c *client) { c.Close() },
 		"by a reset": func(c *client) { abort(c.TCPConn) },
+		"by a reset behind early data": func(c *client) {
+			time.Sleep(2 * dialPatience)
+			c.send("early")
+			time.Sleep(dialPatience)
+			abort(c.TCPConn)
+		},
 	} {
 		for _, head := range []string{"CONNECT $O HTTP/1.1\r\n\r\n", "GET http://$O/ HTTP/1.1\r\nHost: x\r\n\r\n"} {
 			p := newProxy(t, setup{policy: func(p *gate.Policy) { p.Dialer.Timeout = time.Hour }})

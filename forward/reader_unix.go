@@ -94,9 +94,9 @@ func (p *poll) peekOnce(fd uintptr) error {
 	return err
 }
 
-// waitReset blocks until a connection whose peer has closed its side is reset. A
-// read would go on to tell the end of what was sent, so the socket's own error is
-// asked for.
+// waitReset blocks until a connection that has bytes to read, or whose peer has
+// closed its side, is reset. A read would go on to tell those, so the socket's own
+// error is asked for.
 func (r *reader) waitReset() error {
 	if r.raw == nil {
 		return r.err

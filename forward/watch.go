@@ -61,13 +61,13 @@ func (w *watch) start(s *session, after time.Duration, left func()) {
 	})
 }
 
-// waitGone waits until the client sends, which says that it is there, or leaves,
-// or stop is called. One that has closed its side behind a single request cannot
+// waitGone waits until the client leaves, or stop is called. Behind bytes that it
+// sends meanwhile only a reset can be seen. One that has closed its side behind a single request cannot
 // be told from one that has left; it is taken for gone, for a flood of requests
 // whose clients have left would hold as many connections to origins.
 func (w *watch) waitGone(more bool) bool {
 	err := w.in.wait()
-	if err == io.EOF && more {
+	if err == nil || err == io.EOF && more {
 		err = w.in.waitReset()
 	}
 	return err != nil && !isTimeout(err)

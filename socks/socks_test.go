@@ -377,19 +377,23 @@ func TestADialThatItsClientHasAbandonedIsGivenUp(t *testing.T) {
 		p.Dialer.Resolver = []netip.AddrPort{silent.LocalAddr().(*net.UDPAddr).AddrPort()}
 		p.Dialer.Timeout = time.Hour
 	})
-	for _, reset := range []bool{false, true} {
+	for _, how := range []string{"close", "reset", "early data, reset"} {
 		c := b.dial()
 		c.Write(append([]byte{5, 1, 0}, name("slow.example", b.origin.Port())...))
 		if _, err := io.ReadFull(c, make([]byte, 2)); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * dialPatience)
-		if reset {
+		if how == "early data, reset" {
+			c.Write([]byte("early"))
+			time.Sleep(dialPatience)
+		}
+		if how != "close" {
 			c.SetLinger(0)
 		}
 		c.Close()
 		if r := b.record(); r.Outcome != "client_gone" {
-			t.Errorf("reset %v: record %+v", reset, r)
+			t.Errorf("%s: record %+v", how, r)
 		}
 	}
 }

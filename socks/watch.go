@@ -15,15 +15,19 @@ import (
 const dialPatience = 100 * time.Millisecond
 
 // watch calls left when the client closes or resets its connection. What it
-// returns must be called before anything else reads from it. A client that sends
-// early data is taken for one that stays. A panic in the watch ends as one of stop.
+// returns must be called before anything else reads from it. Behind early data only
+// a reset can be seen. A panic in the watch ends as one of stop.
 func watch(conn *net.TCPConn, left func()) (stop func()) {
 	done := make(chan struct{})
 	var panicked crash.Box
 	timer := time.AfterFunc(dialPatience, func() {
 		defer close(done)
 		defer panicked.Catch()
-		if err := readable(conn); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		err := readable(conn)
+		if err == nil {
+			err = reset(conn)
+		}
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			left()
 		}
 	})

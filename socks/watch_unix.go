@@ -31,3 +31,25 @@ func readable(conn *net.TCPConn) error {
 	}
 	return peeked
 }
+
+// reset waits until a connection that has bytes to read is reset, by asking for the
+// socket's own error, and returns that or an error of the connection.
+func reset(conn *net.TCPConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var found error
+	err = raw.Read(func(fd uintptr) bool {
+		n, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+		if err == nil && n != 0 {
+			err = unix.Errno(n)
+		}
+		found = err
+		return err != nil
+	})
+	if err != nil {
+		return err
+	}
+	return found
+}

@@ -47,7 +47,7 @@ func (l *loop) told(t *Tunnel, p place, side Side, events uint32) {
 	if events&unix.EPOLLOUT != 0 {
 		if f := t.flowFrom(other(side)); f.stuck {
 			f.stuck = false
-			if l.step(t, f, other(side)); !t.seat.taken() {
+			if l.serve(t, f, other(side)); !t.seat.taken() {
 				return
 			}
 		}
@@ -65,12 +65,21 @@ func (l *loop) told(t *Tunnel, p place, side Side, events uint32) {
 			t.abortLocked(side, ByReset, nil)
 		}
 	case f.held == nil && !f.waits && !f.queued:
-		l.step(t, f, side)
+		l.serve(t, f, side)
 	case events&unix.EPOLLERR != 0:
 		// It cannot be read now, and its peer need not be kept waiting.
 		if code, err := unix.GetsockoptInt(t.seat.fd(side), unix.SOL_SOCKET, unix.SO_ERROR); err == nil && code != 0 {
 			t.broken(side, unix.Errno(code))
 		}
+	}
+}
+
+// serve gives a quiet direction its turn now, and a busy one when it comes to it.
+func (l *loop) serve(t *Tunnel, f *flow, from Side) {
+	if f.bulk {
+		l.queue(t, f, from)
+	} else {
+		l.step(t, f, from)
 	}
 }
 

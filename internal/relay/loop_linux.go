@@ -21,6 +21,7 @@ type loop struct {
 	done         chan struct{}
 	aside        bool         // GOMAXPROCS has one more for it
 	piped        atomic.Int32 // pipes that there are, held ones included
+	mostPipes    int32
 
 	// For the goroutine alone.
 	now    int64 // since epoch, when it last looked
@@ -40,7 +41,7 @@ type loop struct {
 	closed bool
 }
 
-func newLoop(aside bool) (*loop, error) {
+func newLoop(aside bool, mostPipes int32) (*loop, error) {
 	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func newLoop(aside bool) (*loop, error) {
 		unix.Close(epfd)
 		return nil, err
 	}
-	l := &loop{epfd: epfd, wakefd: wakefd, done: make(chan struct{}), aside: aside, buf: make([]byte, bufferSize)}
+	l := &loop{epfd: epfd, wakefd: wakefd, done: make(chan struct{}), aside: aside, mostPipes: mostPipes, buf: make([]byte, bufferSize)}
 	if err := unix.EpollCtl(epfd, unix.EPOLL_CTL_ADD, wakefd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: wakeSlot}); err != nil {
 		l.release()
 		return nil, err

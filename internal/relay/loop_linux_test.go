@@ -334,8 +334,8 @@ func TestStalledTunnelsShareFewPipes(t *testing.T) {
 			t.Fatal("the tunnels do not stall")
 		}
 	}
-	if n := p.loops[0].piped.Load(); n != mostPipes {
-		t.Errorf("%d pipes are held, want %d", n, mostPipes)
+	if n, most := p.loops[0].piped.Load(), p.loops[0].mostPipes; n != most {
+		t.Errorf("%d pipes are held, want %d", n, most)
 	}
 	for i, tun := range tuns {
 		n, err := io.Copy(io.Discard, tun.origin)

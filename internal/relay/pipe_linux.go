@@ -15,9 +15,21 @@ const pipeSize = 1 << 20
 const sparePipes = 2
 
 // mostPipes is how many pipes a loop has at most, the ones included that tunnels
-// with full receivers hold: descriptors are for tunnels. Whoever gets none is copied
-// for.
+// with full receivers hold. Whoever gets none is copied for.
 const mostPipes = 128
+
+// pipeShare: pipes of all loops take one in so many descriptors at most, for the
+// others are for tunnels.
+const pipeShare = 32
+
+// pipesEach is how many pipes each of some loops may have.
+func pipesEach(loops int) int32 {
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		return sparePipes
+	}
+	return int32(max(sparePipes, min(mostPipes, files.Cur/(2*pipeShare)/uint64(max(loops, 1)))))
+}
 
 // takePipe returns an empty pipe, to be given to putPipe or closePipe.
 func (l *loop) takePipe() (pipe, bool) {
@@ -26,7 +38,7 @@ func (l *loop) takePipe() (pipe, bool) {
 		l.pipes = l.pipes[:n-1]
 		return p, true
 	}
-	if l.piped.Load() >= mostPipes {
+	if l.piped.Load() >= l.mostPipes {
 		return pipe{}, false
 	}
 	var fds [2]int

@@ -24,7 +24,7 @@ type Poller struct {
 func NewPoller(loops int, aside bool) (*Poller, error) {
 	p := &Poller{}
 	for range loops {
-		l, err := newLoop(aside)
+		l, err := newLoop(aside, pipesEach(loops))
 		if err != nil {
 			p.Close()
 			return nil, fmt.Errorf("poller: %w", err)
