@@ -68,6 +68,9 @@ func rowNames() []string {
 	return list
 }
 
+// keptIn is where results are unless -out says otherwise.
+const keptIn = "internal/bench"
+
 // options are the command line.
 type options struct {
 	sizes
@@ -83,7 +86,7 @@ func parse(args []string) (options, error) {
 	only := fs.String("row", "", "`NAMES` of rows, with commas between: "+strings.Join(rowNames(), ", ")+"; all if empty")
 	quick := fs.Bool("quick", false, "small sizes and two rounds")
 	fs.StringVar(&o.others, "peer", "", "`NAMES` of peers beside Sluice and the floor, with commas between; all if empty")
-	fs.StringVar(&o.out, "out", "internal/bench", "`DIR` for RESULTS.md, results.json and results.svg")
+	fs.StringVar(&o.out, "out", keptIn, "`DIR` for RESULTS.md, results.json and results.svg")
 	fs.StringVar(&o.binary, "sluice", "", "`FILE` to measure as Sluice; without it, what ./cmd/sluice builds")
 	rounds := fs.Int("rounds", 0, "`NUMBER` of times that everything is measured (default 5)")
 	window := fs.Duration("window", 0, "`TIME` that a busy proxy is measured for (default 1s)")
@@ -97,6 +100,9 @@ func parse(args []string) (options, error) {
 	override(&o.window, *window)
 	override(&o.idle, *tunnels)
 	override(&o.hold, *hold)
+	if o.others != "" && o.out == keptIn {
+		return o, fmt.Errorf("figures of some peers are not kept in %s: name another directory by -out", keptIn)
+	}
 	var err error
 	o.rows, err = choose(*only)
 	return o, err
