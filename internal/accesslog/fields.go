@@ -66,7 +66,7 @@ var recordFields = []struct {
 		}},
 	{Field{"rule", "the rule that decided; left out when none matched"},
 		func(l *line, r *track.Record) { l.text("rule", r.Rule) }},
-	{Field{"decision", "allow or deny; left out when the request could not be read"},
+	{Field{"decision", "allow or deny; left out when the rules were not asked"},
 		func(l *line, r *track.Record) { l.text("decision", r.Decision) }},
 	{Field{"outcome", "ok, or what went wrong (see the table below)"},
 		func(l *line, r *track.Record) { l.text("outcome", r.Outcome) }},
