@@ -189,3 +189,24 @@ func TestWhatTheKernelCallsLocalReachesAListener(t *testing.T) {
 		}
 	})
 }
+
+// Between the question and the dial a descriptor may become free.
+func TestWithoutASocketToAskWithNothingIsTakenForElsewhere(t *testing.T) {
+	inNewNamespace(t, `
+		ip link set lo up
+		ip address add 198.51.100.1/24 dev lo`, func() {
+		own := OwnAddrs([]netip.AddrPort{netip.MustParseAddrPort("[::]:3128")})
+		d := Dialer{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}, Own: own}
+		target := Target{Host: host(t, "198.51.100.1"), Port: 3128}
+		r, e := d.Dial(t.Context(), target)
+		failed(t, r, e, Loop)
+		if err := failCalls(unix.SYS_SOCKET, unix.EMFILE); err != nil {
+			t.Skipf("seccomp(2): %v", err)
+		}
+		if !own(netip.MustParseAddrPort("198.51.100.1:3128")) {
+			t.Error("an address of this host is taken for another's")
+		}
+		r, e = d.Dial(t.Context(), target)
+		failed(t, r, e, ServerFull)
+	})
+}

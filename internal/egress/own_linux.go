@@ -13,12 +13,13 @@ import (
 // it, or a route of type local leads there, as agents of clouds and load
 // balancers set them for whole ranges (ip-route(8)). Where netlink is shut, as in
 // some sandboxes, an address counts that the host takes as source towards itself;
-// then IPv6 routes of type local are not seen.
+// then IPv6 routes of type local are not seen. Without a socket to ask with it says yes:
+// the dial that follows may find one that has become free meanwhile.
 func here(a netip.Addr) bool {
 	kind, err := routeType(a)
 	if err != nil {
 		src, err := source(a)
-		return err == nil && src == a
+		return err == nil && src == a || outOfSockets(err)
 	}
 	return kind == unix.RTN_LOCAL || kind == unix.RTN_ANYCAST
 }

@@ -31,6 +31,10 @@ func (d *Dialer) Refuses(a netip.AddrPort) *Error {
 // (RFC 1122, section 3.2.1.3): kernels take it for this host.
 func (c *call) vet(a netip.Addr) bool {
 	if c.own(a) {
+		if !hasSocket() {
+			c.note(full, netip.Addr{}, fmt.Errorf("no socket to ask whether %s is an address of this proxy", a))
+			return false
+		}
 		c.note(loop, netip.Addr{}, fmt.Errorf("%s is an address of this proxy", a))
 		return false
 	}
