@@ -59,6 +59,8 @@ type Dialer struct {
 	// Own tells whether an address is one of the proxy's own listeners, which
 	// is never dialled, AllowPrivate or not; nil: there are none. See OwnAddrs.
 	Own func(netip.AddrPort) bool
+	// Extra bounds the sockets that all dials have beyond one each; nil: no bound.
+	Extra *Extra
 }
 
 // Target is where a request wants to go.

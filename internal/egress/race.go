@@ -26,17 +26,30 @@ const (
 // them.
 type race struct {
 	*call
-	todo    [2][]netip.Addr // vetted and not yet tried, by family
-	last    family          // of the last attempt
-	pending int             // look-ups without an answer
-	running int             // attempts without an outcome
-	next    time.Time       // when the next attempt may begin
+	answers  chan looked
+	outcomes chan outcome
+	second   family          // of the look-up that may have to wait for the other's answer
+	held     bool            // it waits
+	todo     [2][]netip.Addr // vetted and not yet tried, by family
+	last     family          // of the last attempt
+	pending  int             // look-ups without an answer
+	running  int             // attempts without an outcome
+	next     time.Time       // when the next attempt may begin
+	plain    bool            // the one socket that needs no place in Extra is in use
+}
+
+// looked is the answer of a look-up, and outcome that of an attempt; extra says
+// that it had a place in Extra, which it has given back.
+type looked struct {
+	found
+	extra bool
 }
 
 type outcome struct {
-	conn *net.TCPConn
-	addr netip.Addr
-	err  error
+	conn  *net.TCPConn
+	addr  netip.Addr
+	err   error
+	extra bool
 }
 
 // name dials a name. What is returned is the first connection made; the others
@@ -44,12 +57,12 @@ type outcome struct {
 func (c *call) name(parent context.Context) (Result, *Error) {
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
-	answers := make(chan found, 2)
-	for _, f := range []family{v4, v6} {
-		go func() { answers <- guarded(f, func() found { return c.lookup(ctx, f, c.Host.Name()) }) }()
+	r := race{call: c, answers: make(chan looked, 2), outcomes: make(chan outcome), second: v6}
+	if c.Prefer == IPv6 {
+		r.second = v4
 	}
-	outcomes := make(chan outcome)
-	r := race{call: c, pending: 2}
+	r.ask(ctx, r.second.other())
+	r.held = !r.ask(ctx, r.second)
 	timer := time.NewTimer(time.Until(c.deadline))
 	defer timer.Stop()
 	for {
@@ -66,15 +79,21 @@ func (c *call) name(parent context.Context) (Result, *Error) {
 			r.begin(now)
 			return c.only(parent, a)
 		default:
-			r.start(ctx, now, outcomes)
+			r.start(ctx, now)
 			continue
 		}
 		timer.Reset(time.Until(r.wake()))
 		select {
-		case a := <-answers:
+		case a := <-r.answers:
 			raise(a.err)
-			r.answered(a)
-		case o := <-outcomes:
+			r.free(a.extra)
+			r.answered(a.found)
+			if r.held && r.left() == 0 {
+				r.ask(ctx, r.second)
+			}
+			r.held = false
+		case o := <-r.outcomes:
+			r.free(o.extra)
 			if o.conn != nil {
 				return c.end(parent, o.conn, o.addr)
 			}
@@ -90,6 +109,41 @@ func (c *call) name(parent context.Context) (Result, *Error) {
 			return c.end(parent, nil, netip.Addr{})
 		}
 	}
+}
+
+// socket asks for one more socket, of which a dial has one for itself. Who gets one
+// frees it.
+func (r *race) socket() (extra, ok bool) {
+	if !r.plain {
+		r.plain = true
+		return false, true
+	}
+	return true, r.Extra.take()
+}
+
+// free notes that a socket is not in use any more. One that is extra was given back
+// where its use ended, for the race may be over by then.
+func (r *race) free(extra bool) {
+	if !extra {
+		r.plain = false
+	}
+}
+
+// ask looks one family up, if there is a socket for that.
+func (r *race) ask(ctx context.Context, f family) bool {
+	extra, ok := r.socket()
+	if !ok {
+		return false
+	}
+	r.pending++
+	go func() {
+		a := guarded(f, func() found { return r.lookup(ctx, f, r.Host.Name()) })
+		if extra {
+			r.Extra.giveBack()
+		}
+		r.answers <- looked{a, extra}
+	}()
+	return true
 }
 
 // answered takes in the answer of one look-up: its addresses are vetted, and
@@ -160,16 +214,25 @@ func (r *race) firstFamily() family {
 	return v4
 }
 
-// start begins an attempt. When little time is left, the addresses share it.
-func (r *race) start(ctx context.Context, now time.Time, outcomes chan<- outcome) {
+// start begins an attempt, if there is a socket for one beside others. When little
+// time is left, the addresses share it.
+func (r *race) start(ctx context.Context, now time.Time) {
+	extra, ok := r.socket()
+	if !ok {
+		r.next = now.Add(attemptDelay)
+		return
+	}
 	a := r.pick()
 	r.begin(now)
 	r.running++
 	r.next = now.Add(min(attemptDelay, r.deadline.Sub(now)/time.Duration(r.left()+1)))
 	go func() {
 		conn, err := r.attempt(ctx, a)
+		if extra {
+			r.Extra.giveBack()
+		}
 		select {
-		case outcomes <- outcome{conn, a, err}:
+		case r.outcomes <- outcome{conn, a, err, extra}:
 		case <-ctx.Done(): // Dial has returned
 			if conn != nil {
 				_ = conn.Close()

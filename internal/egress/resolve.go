@@ -59,7 +59,7 @@ func (d *Dialer) lookup(ctx context.Context, f family, name string) found {
 	case 1:
 		return ask(ctx, d.Resolver[0], f, name)
 	}
-	return askInTurn(ctx, d.Resolver, f, name)
+	return d.askInTurn(ctx, f, name)
 }
 
 // ask asks one name server, or those of the system if it is the zero AddrPort.
@@ -180,8 +180,10 @@ func (q *packetQuery) Close() error {
 const serverDelay = time.Second
 
 // askInTurn asks one name server after the other until one knows whether the
-// name exists. A server that was slow may still answer.
-func askInTurn(ctx context.Context, servers []netip.AddrPort, f family, name string) found {
+// name exists. A server that was slow may still answer, unless there is no socket to
+// ask the next beside it.
+func (d *Dialer) askInTurn(ctx context.Context, f family, name string) found {
+	servers := d.Resolver
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	answers := make(chan found, len(servers))
@@ -191,8 +193,18 @@ func askInTurn(ctx context.Context, servers []netip.AddrPort, f family, name str
 	for {
 		select {
 		case <-next.C:
-			server := servers[asked]
-			go func() { answers <- guarded(f, func() found { return ask(ctx, server, f, name) }) }()
+			server, extra := servers[asked], running > 0
+			if extra && !d.Extra.take() {
+				next.Reset(serverDelay)
+				continue
+			}
+			go func() {
+				a := guarded(f, func() found { return ask(ctx, server, f, name) })
+				if extra {
+					d.Extra.giveBack()
+				}
+				answers <- a
+			}()
 			asked++
 			running++
 			if asked < len(servers) {

@@ -14,6 +14,10 @@ import (
 // policy builds what the gate decides by.
 func (s *Server) policy(r room) *gate.Policy {
 	cfg := s.cfg
+	d := dialer(cfg, s.ownAddrs())
+	if r.extra > 0 {
+		d.Extra = egress.NewExtra(r.extra)
+	}
 	return &gate.Policy{
 		ACL:        cfg.Policy,
 		Limits:     limitsOf(cfg),
@@ -21,7 +25,7 @@ func (s *Server) policy(r room) *gate.Policy {
 		Handshake:  cfg.Timeouts.Handshake,
 		Idle:       cfg.Timeouts.Idle,
 		MaxTunnels: r.tunnels,
-		Dialer:     dialer(cfg, s.ownAddrs()),
+		Dialer:     d,
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 type room struct {
 	handshakes int // without a tunnel: one descriptor each
 	tunnels    int // two each, the client's and the origin's
+	extra      int // of sockets that dials have beyond one each; 0: no bound
 	warnings   []string
 }
 
@@ -20,12 +21,14 @@ const (
 )
 
 // Shares of the descriptors. What is kept for the process itself serves listeners,
-// logs, pollers, the admin address, spares, and what a tunnel has only for a
-// moment: sockets of look-ups, further attempts of a dial, pipes.
+// logs, pollers, the admin address, spares, pipes, and what a tunnel has only while
+// it is dialled: sockets of look-ups and further attempts.
 const (
 	handshakeShare = 8  // one in eight
 	processShare   = 16 // one in sixteen, but
 	processLeast   = 32
+	extraShare     = 64 // of these, one in 64 of all, but
+	extraLeast     = 8
 )
 
 // roomFor divides the descriptors so that connections cannot use them up: the
@@ -42,6 +45,7 @@ func roomFor(cfg *config.Config, descriptors uint64) room {
 	if descriptors == 0 {
 		return r
 	}
+	r.extra = max(int(descriptors/extraShare), extraLeast)
 	left := int(descriptors) - max(int(descriptors/processShare), processLeast)
 	share := int(descriptors / handshakeShare)
 	if cfg.Server.MaxHandshakes > 0 {

@@ -34,6 +34,9 @@ func TestConnectionsCannotUseUpTheDescriptors(t *testing.T) {
 		if got := strings.Join(r.warnings, "; "); (got != "") != (c.warn != "") || !strings.Contains(got, c.warn) {
 			t.Errorf("%+v: warnings %q", c, got)
 		}
+		if c.descriptors >= 64 && (r.extra < extraLeast || r.extra > int(c.descriptors/processShare)+extraLeast) {
+			t.Errorf("%+v: %d for dials", c, r.extra)
+		}
 		if n := uint64(r.handshakes + 2*r.tunnels); c.descriptors >= 64 && n > c.descriptors-processLeast {
 			t.Errorf("%+v: connections may take %d", c, n)
 		}
