@@ -82,7 +82,7 @@ func (x *exchange) prepare(h *head) *egress.Error {
 		x.idempotent = true
 	}
 	t, err := parseAbsolute(h.target)
-	x.tx.Request(string(h.method), t.record())
+	x.tx.Request(recorded(h.method), t.record())
 	if err == nil {
 		x.tx.ToHost(t.host, t.port)
 		err = h.checkExchange()

@@ -367,3 +367,21 @@ func TestTheRulesHoldForWhatTheLastRecipientAnswers(t *testing.T) {
 		}
 	}
 }
+
+// Records of requests that are as long as they may be would push those of others out
+// of the log's queue.
+func TestARecordHasTheBeginningOfALongPath(t *testing.T) {
+	p, o := newProxy(t, setup{}), newOrigin(t)
+	c := p.dial()
+	method, path := strings.Repeat("M", 2*maxRecorded), "/"+strings.Repeat("p", 40<<10)
+	c.send("%s http://%s%s?query HTTP/1.1\r\nHost: x\r\n\r\n", method, o.addr, path)
+	s := o.accept()
+	if got := s.head(); !strings.HasPrefix(got, method+" "+path+"?query HTTP/1.1\r\n") {
+		t.Errorf("the origin gets %.80q", got)
+	}
+	s.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	c.head()
+	if r := p.record(); r.Path != path[:maxRecorded]+"..." || r.Method != method[:maxRecorded]+"..." {
+		t.Errorf("the record has %d bytes of the path and %d of the method", len(r.Path), len(r.Method))
+	}
+}

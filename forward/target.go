@@ -180,5 +180,17 @@ func (t *target) record() string {
 	if t.noSlash {
 		return "/"
 	}
-	return string(path)
+	return recorded(path)
+}
+
+// maxRecorded is how many bytes of a path, or of a method, a record has: with heads
+// as long as they may be, some dozens of requests would fill what the log's queue
+// holds, and records of others be lost.
+const maxRecorded = 1 << 10
+
+func recorded(b []byte) string {
+	if len(b) > maxRecorded {
+		return string(b[:maxRecorded]) + "..."
+	}
+	return string(b)
 }
