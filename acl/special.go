@@ -75,6 +75,12 @@ var special6 = []special{
 	row("::/0", "not global unicast", false),
 }
 
+// azureHost is the agent of the host beneath each virtual machine of Azure, at an
+// address of the public space that leads nowhere else. It hands out settings and
+// certificates to whoever asks from the machine, as 169.254.169.254 does.
+// https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
+var azureHost = netip.AddrFrom4([4]byte{168, 63, 129, 16})
+
 // NotPublic tells why an address must not be dialled from a proxy that serves
 // the public Internet only: it returns the registry's name for its range and
 // true, or "" and false for an address that is globally reachable. IPv4 inside
@@ -90,6 +96,9 @@ func NotPublic(a netip.Addr) (what string, notPublic bool) {
 	table := special6
 	if a = Unwrap(a); a.Is4() {
 		table = special4
+	}
+	if a == azureHost {
+		return "agent of Azure's hosts", true
 	}
 	for _, s := range table {
 		if s.prefix.Contains(a) {

@@ -101,6 +101,8 @@ func TestReasonsForNotBeingPublic(t *testing.T) {
 	for _, c := range []struct{ addr, what string }{
 		{"169.254.169.254", "link-local"},
 		{"10.0.0.1", "private use"},
+		{"168.63.129.16", "agent of Azure's hosts"},
+		{"64:ff9b::168.63.129.16", "agent of Azure's hosts"},
 		{"fd00:ec2::254", "unique local"},
 		{"::", "unspecified"},
 		{"::ffff:127.0.0.1", "loopback"},

@@ -101,6 +101,7 @@ func (b *builder) warnPrivate(p netip.Prefix, at where) {
 		{"127.0.0.0/8", "services of this machine that listen on loopback"},
 		{"::1/128", "services of this machine that listen on loopback"},
 		{"169.254.169.254/32", "the cloud's metadata service, with this machine's credentials"},
+		{"168.63.129.16/32", "the cloud's metadata service, with this machine's credentials"},
 		{"fd00:ec2::254/128", "the cloud's metadata service, with this machine's credentials"},
 	}
 	var reach []string

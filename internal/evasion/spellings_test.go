@@ -124,8 +124,10 @@ var spellings = []spelling{
 	{"10.0.0.1", notPublic, []string{"10.0.0.1", "10.1", "012.1", "0xa.1", "167772161", "[::ffff:a00:1]"}},
 	{"192.168.0.1", notPublic, []string{"192.168.0.1", "192.168.1", "0300.0250.1", "3232235521", "0xc0a80001"}},
 	{"172.31.255.255", notPublic, []string{"172.31.255.255", "0xac1fffff", "172.2097151"}},
-	{"100.100.100.200", notPublic, []string{"100.100.100.200", "0x646464c8"}}, // Alibaba Cloud's metadata
-	{"192.0.0.192", notPublic, []string{"192.0.0.192", "192.192"}},            // Oracle Cloud's
+	{"100.100.100.200", notPublic, []string{"100.100.100.200", "0x646464c8"}},                                     // Alibaba Cloud's metadata
+	{"192.0.0.192", notPublic, []string{"192.0.0.192", "192.192"}},                                                // Oracle Cloud's
+	{"168.63.129.16", notPublic, []string{"168.63.129.16", "0xa83f8110", "2822734096", "[::ffff:168.63.129.16]"}}, // Azure's
+	{"64:ff9b::a83f:8110", notPublic, []string{"[64:ff9b::168.63.129.16]"}},
 	{"fd00:ec2::254", notPublic, []string{"[fd00:ec2::254]", "[FD00:0EC2:0:0:0:0:0:0254]"}},
 	{"fe80::1", notPublic, []string{"[fe80::1]", "[fe80:0::1]"}},
 	{"fec0::1", notPublic, []string{"[fec0::1]"}},
