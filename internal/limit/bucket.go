@@ -72,3 +72,13 @@ func (b *Bucket) Take(n int) time.Duration {
 	r := b.limiter.ReserveN(now, min(n, b.limiter.Burst()))
 	return r.DelayFrom(now)
 }
+
+// Return gives back what Take took for bytes that will not move: their tunnel was
+// cut while it waited. Else clients that give up and try again would pile up a debt
+// in which nobody gets anything.
+func (b *Bucket) Return(n int) {
+	if b == nil || n <= 0 {
+		return
+	}
+	b.limiter.ReserveN(time.Now(), -n)
+}

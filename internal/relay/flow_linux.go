@@ -31,6 +31,15 @@ func (h *held) drop(l *loop) {
 	}
 }
 
+// refund gives the budget back what was taken from it and will not move.
+func (f *flow) refund() {
+	if h := f.held; h != nil && (f.waits || h.due > 0) {
+		f.bucket.Return(len(h.bytes))
+	}
+	f.bucket.Return(f.credit)
+	f.credit = 0
+}
+
 // spliceAtOnce is how much one turn moves at most.
 const spliceAtOnce = 512 << 10
 

@@ -119,6 +119,7 @@ func (l *loop) run() {
 		if l.sweep(swept) {
 			swept = l.now
 		}
+		l.timers.forget(l.stays)
 		for _, e := range l.ended {
 			e.end(e.result)
 		}

@@ -46,7 +46,13 @@ func (m *mover) add(n int64) {
 }
 
 // take waits until n bytes of the budget are there.
-func (m *mover) take(n int) error { return m.sleep(m.bucket.Take(n)) }
+func (m *mover) take(n int) error {
+	err := m.sleep(m.bucket.Take(n))
+	if err != nil {
+		m.bucket.Return(n)
+	}
+	return err
+}
 
 func (m *mover) sleep(wait time.Duration) error {
 	if wait <= 0 {

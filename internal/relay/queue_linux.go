@@ -3,6 +3,8 @@ package relay
 import (
 	"container/heap"
 	"math"
+	"slices"
+	"sync/atomic"
 )
 
 // turn names one direction of a tunnel in a place.
@@ -40,7 +42,10 @@ func (q *queue) pop() turn {
 const never = math.MaxInt64
 
 // timers has who waits, the first due first.
-type timers struct{ list waiters }
+type timers struct {
+	list waiters
+	left atomic.Int32 // tunnels that have left while they waited, since the last look
+}
 
 type waiter struct {
 	turn
@@ -59,6 +64,20 @@ func (w *timers) due(now int64) bool { return w.next() <= now }
 func (w *timers) push(t turn, due int64) { heap.Push(&w.list, waiter{t, due}) }
 
 func (w *timers) pop() turn { return heap.Pop(&w.list).(waiter).turn }
+
+// fewWaiters are not worth a look whether they are still there.
+const fewWaiters = 64
+
+// forget drops waiters whose tunnels have left, when these may be half of all: who
+// waits may be due in hours, and keeps a tunnel in memory until then.
+func (w *timers) forget(stays func(turn) bool) {
+	if n := int(w.left.Load()); n < fewWaiters || n < len(w.list)/2 {
+		return
+	}
+	w.left.Store(0)
+	w.list = slices.DeleteFunc(w.list, func(x waiter) bool { return !stays(x.turn) })
+	heap.Init(&w.list)
+}
 
 type waiters []waiter
 

@@ -105,6 +105,9 @@ func (l *loop) at(p place) *Tunnel {
 	return l.seats[p.slot]
 }
 
+// stays tells whether a tunnel is still where it has a turn.
+func (l *loop) stays(w turn) bool { return l.at(w.place) == w.t }
+
 // see changes what the kernel tells of a side. News that is there already is told
 // anew by that (epoll_ctl(2), EPOLL_CTL_MOD).
 func (t *Tunnel) see(s Side, events uint32) {
@@ -134,6 +137,10 @@ func (t *Tunnel) crashSeat() {
 
 func (t *Tunnel) closeAll(s seat, reset bool) {
 	for _, f := range [2]*flow{&t.up, &t.down} {
+		if f.waits {
+			s.loop.timers.left.Add(1)
+		}
+		f.refund()
 		f.held.drop(s.loop)
 		f.held = nil
 	}
