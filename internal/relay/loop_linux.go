@@ -27,9 +27,10 @@ type loop struct {
 	now    int64 // since epoch, when it last looked
 	newsAt int64 // since epoch, when there was something to do
 	buf    []byte
-	pipes  []pipe // empty ones
-	busy   queue  // whose turn is next
-	timers timers // who waits for a budget
+	pipes  []pipe    // empty ones
+	busy   queue     // whose turn is next
+	timers timers    // who waits for a budget
+	idle   []*Tunnel // found idle, and yet to be ended
 	ended  []ending
 
 	mu     sync.Mutex
@@ -119,6 +120,7 @@ func (l *loop) run() {
 		if l.sweep(swept) {
 			swept = l.now
 		}
+		l.endIdle()
 		l.timers.forget(l.stays)
 		for _, e := range l.ended {
 			e.end(e.result)
@@ -130,7 +132,7 @@ func (l *loop) run() {
 
 // patience is how long to wait for news, in milliseconds; -1: for ever.
 func (l *loop) patience(swept int64) int {
-	if l.busy.len() > 0 {
+	if l.busy.len() > 0 || len(l.idle) > 0 {
 		return 0
 	}
 	at := l.timers.next()
@@ -173,25 +175,37 @@ func (l *loop) woken() bool {
 // the loop does not look more often than minTick.
 const idleShare = 16
 
-// sweep ends the tunnels that are idle, if it is time to look for them.
+// sweep finds the tunnels that are idle, if it is time to look for them.
 func (l *loop) sweep(swept int64) bool {
 	l.mu.Lock()
-	if l.tick == 0 || l.now-swept < int64(l.tick) {
+	if l.tick == 0 || len(l.idle) > 0 || l.now-swept < int64(l.tick) {
 		l.mu.Unlock()
 		return false
 	}
-	var list []*Tunnel
 	for _, t := range l.seats {
 		if t != nil && t.idle > 0 && t.quiet() >= t.idle {
-			list = append(list, t)
+			l.idle = append(l.idle, t)
 		}
 	}
 	if len(l.free) == len(l.seats) {
 		l.tick = 0
 	}
 	l.mu.Unlock()
-	for _, t := range list {
+	return true
+}
+
+// idleAtOnce is how many idle tunnels are ended before the kernel is asked for news
+// again: thousands fall idle together when what is behind them is cut off.
+const idleAtOnce = 16
+
+// endIdle ends some of the tunnels that were found idle.
+func (l *loop) endIdle() {
+	n := min(len(l.idle), idleAtOnce)
+	for _, t := range l.idle[:n] {
 		t.checkIdle()
 	}
-	return true
+	clear(l.idle[:n])
+	if l.idle = l.idle[n:]; len(l.idle) == 0 {
+		l.idle = nil
+	}
 }
