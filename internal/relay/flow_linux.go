@@ -43,10 +43,15 @@ func (f *flow) refund() {
 // spliceAtOnce is how much one turn moves at most.
 const spliceAtOnce = 512 << 10
 
-// told is called when the kernel has news of a side.
+// told is called when the kernel has news of a side. It does not wait for a tunnel
+// that another goroutine has in hand: one may lose its processor in Start, and all
+// tunnels of the loop would stand still until it has one again.
 func (l *loop) told(t *Tunnel, p place, side Side, events uint32) {
 	defer t.recovered()
-	t.mu.Lock()
+	if !t.mu.TryLock() {
+		l.late = append(l.late, func() { l.told(t, p, side, events) }) // Start is not done yet
+		return
+	}
 	defer t.mu.Unlock()
 	if t.seat.place != p || !t.seat.taken() {
 		return // it left since the kernel was asked
@@ -98,7 +103,10 @@ func (t *Tunnel) unserved() { t.served = nil }
 func (l *loop) turn(w turn, waited bool) {
 	t := w.t
 	defer t.recovered()
-	t.mu.Lock()
+	if !t.mu.TryLock() {
+		l.late = append(l.late, func() { l.turn(w, waited) })
+		return
+	}
 	defer t.mu.Unlock()
 	if t.seat.place != w.place || !t.seat.taken() {
 		return

@@ -31,6 +31,7 @@ type loop struct {
 	busy   queue     // whose turn is next
 	timers timers    // who waits for a budget
 	idle   []*Tunnel // found idle, and yet to be ended
+	late   []func()  // to be done when nobody else has the tunnel in hand
 	ended  []ending
 
 	mu     sync.Mutex
@@ -111,6 +112,11 @@ func (l *loop) run() {
 				l.told(t, p, side, ev.Events)
 			}
 		}
+		late := l.late
+		l.late = nil
+		for _, f := range late {
+			f()
+		}
 		for l.timers.due(l.now) {
 			l.turn(l.timers.pop(), true)
 		}
@@ -134,6 +140,9 @@ func (l *loop) run() {
 func (l *loop) patience(swept int64) int {
 	if l.busy.len() > 0 || len(l.idle) > 0 {
 		return 0
+	}
+	if len(l.late) > 0 {
+		return 1
 	}
 	at := l.timers.next()
 	l.mu.Lock()
