@@ -17,6 +17,31 @@
 // counters are exact, and a budget is charged before and not after. Bodies of HTTP
 // are moved in the same way. Elsewhere than on Linux bytes are copied.
 //
+// What was weighed, on two cores over loopback, each ratio to a peer measured in the
+// same run (medians; internal/bench):
+//
+//	CPU of                                  1 tunnel,     round trip,    SOCKS5 opened
+//	                                        a GB down     256 bytes      and closed
+//	                                        of splice     of             of
+//	                                        loop in C     microsocks     microsocks
+//	goroutines that io.Copy for busy
+//	tunnels, loops for quiet ones             1.6           1.2            1.3
+//	loops for all, that wait in the
+//	ordinary way                              -             -              1.2
+//	loops that keep a processor through
+//	short waits (see lingerTime)              1.1           1.0            1.0 to 1.2
+//
+// A goroutine for each direction, without loops, took 43 µs for a round trip where
+// loops took 26 in the same run. Tried without gain: timers of budgets on a common
+// grid, SO_RCVLOWAT while a budget waits, and asking the kernel's scheduler for
+// short slices (sched_setattr(2)) against the 2 to 3 ms that a message waits where
+// others use up all processors.
+//
+// The kernel's own relay, a sockmap with an eBPF verdict, takes 20 to 27 % less than
+// the splice loop for round trips, counting the kernel's threads, but 5 to 70 % more
+// for bulk. It has no back-pressure: for a reader that had stopped it took in 1.8 GB
+// in 3 s. It needs CAP_BPF and CAP_NET_ADMIN, and has no place for budgets.
+//
 // Figures beside other proxies are in internal/bench/RESULTS.md.
 package relay
 
