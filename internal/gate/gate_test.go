@@ -186,6 +186,21 @@ func TestADrainingGateAdmitsNobody(t *testing.T) {
 	}
 }
 
+// A check of a password cannot be ended, and may take longer than an end should.
+func TestADrainingGateChecksNoPassword(t *testing.T) {
+	f := newFixture(t, []acl.Rule{allow("r")}, func(p *Policy) {
+		p.Users, p.Handshake = NewUsers(map[string][]byte{"ann": nil}), time.Second
+	})
+	f.Policy().Users.busy <- struct{}{} // with another's, for ever
+	f.Drain()
+	tx := f.begin("127.0.0.1")
+	e := tx.Login("ann", "secret")
+	if e == nil || e.Kind != egress.ServerFull || e.RetryAfter <= 0 {
+		t.Errorf("got %v", e)
+	}
+	tx.Fail(e, e.Kind.Status())
+}
+
 func TestATunnelIsTrackedUntilItsRecord(t *testing.T) {
 	done := make(chan track.Record, 1)
 	f := newFixture(t, []acl.Rule{allow("r")}, func(p *Policy) { p.Idle = time.Minute })

@@ -54,8 +54,12 @@ func (t *Transaction) Request(method, path string) {
 }
 
 // Login checks credentials and makes the user known to the rules. It waits no
-// longer than a handshake may take.
+// longer than a handshake may take, and checks nothing any more in a drain: a check
+// that is under way cannot be ended.
 func (t *Transaction) Login(user, password string) *egress.Error {
+	if t.gate.Draining() {
+		return errDraining()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if d := t.policy.Handshake; d > 0 {
@@ -138,7 +142,7 @@ func (t *Transaction) decide() *egress.Error {
 // the caller ends it when the client leaves, and has OnKill end it.
 func (t *Transaction) Dial(ctx context.Context) (*Origin, *egress.Error) {
 	if t.gate.Draining() {
-		return nil, &egress.Error{Kind: egress.ServerFull, Sentence: "this proxy is shutting down", RetryAfter: retryAfter}
+		return nil, errDraining()
 	}
 	if e := t.decide(); e != nil {
 		return nil, e
@@ -162,6 +166,10 @@ func (t *Transaction) Dial(ctx context.Context) (*Origin, *egress.Error) {
 	o.Conn, o.address = res.Conn, res.Addr
 	t.opened()
 	return o, nil
+}
+
+func errDraining() *egress.Error {
+	return &egress.Error{Kind: egress.ServerFull, Sentence: "this proxy is shutting down", RetryAfter: retryAfter}
 }
 
 // errKilled is told to a client that still waits when its transaction is killed.
