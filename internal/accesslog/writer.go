@@ -220,9 +220,9 @@ func (w *writer[T]) stop(atMost time.Duration) (left int) {
 	select {
 	case <-w.ended:
 	case <-timer.C:
+		_, left = w.losses() // before they are given up
 		w.quit.Store(true)
 		w.nudge()
 	}
-	_, left = w.losses()
 	return left
 }
