@@ -38,7 +38,7 @@ func TestAHalfCloseLeavesTheOtherDirectionOpen(t *testing.T) {
 func TestAResetIsCarriedAsAReset(t *testing.T) {
 	for name, before := range map[string]func(d direction) int64{
 		"at once":                   func(direction) int64 { return 0 },
-		"at rest":                   func(direction) int64 { time.Sleep(200 * time.Millisecond); return 0 },
+		"after a pause":             func(direction) int64 { time.Sleep(200 * time.Millisecond); return 0 },
 		"behind bytes":              func(d direction) int64 { return say(d, "last words") },
 		"behind bytes and a pause":  func(d direction) int64 { n := say(d, "last words"); time.Sleep(200 * time.Millisecond); return n },
 		"behind the other's finish": func(d direction) int64 { d.to.CloseWrite(); io.Copy(io.Discard, d.from); return 0 },

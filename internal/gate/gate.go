@@ -37,7 +37,7 @@ type Gate struct {
 	tunnels  atomic.Int64
 	draining atomic.Bool
 
-	// Poller is where tunnels rest; nil: they never do. Set it before the first
+	// Poller relays the tunnels; nil: goroutines of their own do. Set it before the first
 	// request. It is closed by whoever made it, after the last tunnel.
 	Poller *relay.Poller
 	// Panicked, if not nil, is told of each panic that has ended a transaction. Set

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// giveBackAfter is by how many the tunnels at rest must have grown for their
+// giveBackAfter is by how many the tunnels must have grown for their
 // handshakes to have left something worth giving back.
 const giveBackAfter = 512
 
@@ -17,20 +17,20 @@ const giveBackDelay = 2 * time.Second
 // handshakes. Nothing allocates then, so the collector would not run by itself
 // for two minutes. It is guarded by the Poller's mu.
 type memory struct {
-	level int // tunnels at rest when memory was last given back, or fewer since
+	level int // tunnels when memory was last given back, or fewer since
 	timer *time.Timer
 }
 
-// grown is told now and then how many tunnels are at rest. Only growth by a
-// quarter is worth a collection, so that waking and resting again costs none.
-func (m *memory) grown(resting int) {
-	if resting < m.level {
-		m.level = resting
+// grown is told now and then how many tunnels there are. Only growth by a
+// quarter is worth a collection, so that coming and going costs none.
+func (m *memory) grown(tunnels int) {
+	if tunnels < m.level {
+		m.level = tunnels
 	}
-	if resting < m.level+m.level/4+giveBackAfter/2 {
+	if tunnels < m.level+m.level/4+giveBackAfter/2 {
 		return
 	}
-	m.level = resting
+	m.level = tunnels
 	if m.timer == nil {
 		m.timer = time.AfterFunc(giveBackDelay, debug.FreeOSMemory)
 	} else {

@@ -24,7 +24,7 @@ func TestMemoryIsGivenBackAfterGrowthAlone(t *testing.T) {
 		}
 		m.grown(c.resting)
 		if (m.timer != nil) != c.give {
-			t.Errorf("at %d tunnels at rest: %v", c.resting, m.timer != nil)
+			t.Errorf("at %d tunnels: %v", c.resting, m.timer != nil)
 		}
 	}
 }

@@ -39,9 +39,9 @@
 //
 // The kernel's own relay, a sockmap with an eBPF verdict, takes 20 to 27 % less than
 // the splice loop for round trips, counting the kernel's threads, but from 5 % more
-// (64 tunnels) to twice as much (8)
-// for bulk. It has no back-pressure: for a reader that had stopped it took in 1.8 GB
-// in 3 s. It needs CAP_BPF and CAP_NET_ADMIN, and has no place for budgets.
+// (64 tunnels) to twice as much (8) for bulk. It has no back-pressure: for a reader
+// that had stopped it took in 1.8 GB in 3 s. It needs CAP_BPF and CAP_NET_ADMIN, and
+// has no place for budgets.
 //
 // Figures beside other proxies are in internal/bench/RESULTS.md.
 package relay

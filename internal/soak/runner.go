@@ -28,7 +28,7 @@ type runner struct {
 	wg      sync.WaitGroup
 
 	floods, slowed, slow, garbled, abandoned, unmet atomic.Int64
-	reloads, starved                                int
+	rotations, starved                              int
 
 	mu      sync.Mutex
 	famines []*famine
@@ -88,7 +88,7 @@ func (s *runner) load(stop <-chan os.Signal) {
 		})
 	}
 	s.attack()
-	s.wg.Go(s.reload)
+	s.wg.Go(s.rotate)
 	s.wg.Go(s.famine)
 	select {
 	case <-stop:
@@ -178,15 +178,15 @@ func pick(list []*kind, r *rand.Rand) *kind {
 	return list[len(list)-1]
 }
 
-// reload rotates the log now and then.
-func (s *runner) reload() {
+// rotate rotates the log now and then.
+func (s *runner) rotate() {
 	for {
 		s.rest(5 * time.Second)
 		if s.ending() {
 			return
 		}
 		s.note(s.proxy.rotate())
-		s.reloads++
+		s.rotations++
 	}
 }
 
