@@ -3,7 +3,7 @@ package accesslog
 import "sync"
 
 // Bounds of what waits to be written. Together with the bytes that a slot takes
-// they bound the memory of a log whose reader has stopped; see FAULTS.md.
+// they bound the memory of a log whose reader has stopped; see internal/config/FAULTS.md.
 const (
 	maxWaiting = 8192    // entries
 	maxText    = 4 << 20 // bytes of text that entries hold

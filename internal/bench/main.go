@@ -14,6 +14,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -31,6 +32,7 @@ import (
 
 	"sluice/internal/bench/ends"
 	"sluice/internal/bench/peers"
+	"sluice/internal/netns"
 )
 
 func main() {
@@ -156,7 +158,7 @@ func run(args []string, log io.Writer) error {
 		return err
 	}
 	if os.Getuid() == 0 {
-		return again(args, dir)
+		return netns.Again(args, builtDir+"="+dir, errors.New("ended early"))
 	}
 	return measureAll(o, dir, log)
 }

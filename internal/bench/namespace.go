@@ -3,15 +3,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"os/signal"
 	"strings"
-	"syscall"
 
-	"golang.org/x/sys/unix"
+	"sluice/internal/netns"
 )
 
 // builtDir is the variable that tells the bench, started anew in a network
@@ -31,50 +27,10 @@ var tcpSettings = [][2]string{
 	{"net.core.somaxconn", "4096"},
 }
 
-// again runs this program in a network namespace of its own: on a loopback that
-// nobody else uses, that no packet filter looks at, and whose settings are those
-// above.
-func again(args []string, dir string) error {
-	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Env = append(os.Environ(), builtDir+"="+dir)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start in a network namespace: %w", err)
-	}
-	// It ends the proxies that it runs, and then itself; the terminal tells it too.
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(stop)
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
-	for {
-		select {
-		case s := <-stop:
-			cmd.Process.Signal(s)
-		case err := <-done:
-			if exit := new(exec.ExitError); errors.As(err, &exit) {
-				return errors.New("ended early") // it has said why
-			}
-			return err
-		}
-	}
-}
-
 // settleIn makes the namespace fit for use.
 func settleIn() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return os.NewSyscallError("socket", err)
-	}
-	defer unix.Close(fd)
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
+	if err := netns.LoopbackUp(); err != nil {
 		return err
-	}
-	lo.SetUint16(unix.IFF_UP)
-	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo); err != nil {
-		return fmt.Errorf("set loopback up: %w", err)
 	}
 	for _, s := range tcpSettings {
 		if err := os.WriteFile(sysctlPath(s[0]), []byte(s[1]), 0); err != nil {

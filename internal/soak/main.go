@@ -14,6 +14,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -24,7 +25,13 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"sluice/internal/netns"
 )
+
+// workDir is the variable that tells the soak, started anew in a network
+// namespace, its directory.
+const workDir = "SLUICE_SOAK_DIR"
 
 func main() {
 	if err := run(os.Args[1:], os.Stdout); err != nil {
@@ -67,7 +74,7 @@ func run(args []string, out io.Writer) error {
 	dir := os.Getenv(workDir)
 	switch {
 	case dir != "":
-		if err := settleIn(); err != nil {
+		if err := netns.LoopbackUp(); err != nil {
 			return err
 		}
 		return soak(o, dir, out)
@@ -75,7 +82,7 @@ func run(args []string, out io.Writer) error {
 		if dir, err = prepare(o); err != nil {
 			return err
 		}
-		return again(args, dir)
+		return netns.Again(args, workDir+"="+dir, errors.New("it did not go well"))
 	}
 	if dir, err = prepare(o); err != nil {
 		return err

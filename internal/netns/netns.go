@@ -1,6 +1,7 @@
 //go:build linux
 
-package main
+// Package netns gives a program that measures or soaks a loopback of its own.
+package netns
 
 import (
 	"errors"
@@ -13,21 +14,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// workDir is the variable that tells the soak, started anew in a network
-// namespace, its directory.
-const workDir = "SLUICE_SOAK_DIR"
-
-// again runs this program in a network namespace of its own: nothing that the
-// load does can reach anything else, nor be disturbed.
-func again(args []string, dir string) error {
+// Again runs this program once more, with args, in a network namespace of its own:
+// nothing that it does there reaches anything else, nor is disturbed. env is added
+// to its environment, as NAME=value. A signal to end is passed on and the end waited
+// for. It needs root. That the program failed is told as failed; why, it has said.
+func Again(args []string, env string, failed error) error {
 	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Env = append(os.Environ(), workDir+"="+dir)
+	cmd.Env = append(os.Environ(), env)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start in a network namespace: %w", err)
 	}
-	// It ends the load, and then itself; the terminal tells it too.
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(stop)
@@ -39,15 +37,15 @@ func again(args []string, dir string) error {
 			_ = cmd.Process.Signal(s) // it may just have ended
 		case err := <-done:
 			if exit := new(exec.ExitError); errors.As(err, &exit) {
-				return errors.New("it did not go well") // it has said how
+				return failed
 			}
 			return err
 		}
 	}
 }
 
-// settleIn sets the namespace's loopback up.
-func settleIn() error {
+// LoopbackUp sets the namespace's loopback up.
+func LoopbackUp() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return os.NewSyscallError("socket", err)
