@@ -33,6 +33,22 @@ func (a Action) String() string {
 	return "deny"
 }
 
+// Mode tells whether what a rule refuses is refused.
+type Mode uint8
+
+const (
+	Enforce Mode = iota
+	Observe      // it passes, and its record says what would have been
+)
+
+// String returns "enforce" or "observe", as the configuration spells them.
+func (m Mode) String() string {
+	if m == Observe {
+		return "observe"
+	}
+	return "enforce"
+}
+
 // PortRange is an inclusive range of ports.
 type PortRange struct{ First, Last uint16 }
 
@@ -49,8 +65,9 @@ var defaultPorts = []PortRange{{80, 80}, {443, 443}}
 
 // Rule is one rule as it is written.
 type Rule struct {
-	Name    string      // shows in denials, logs and metrics; unique
-	Action  Action      // zero: deny
+	Name    string // shows in denials, logs and metrics; unique
+	Action  Action // zero: deny
+	Mode    Mode
 	Clients []string    // addresses and CIDRs; empty: any client
 	Users   []string    // authenticated users; empty: no credentials needed
 	To      []string    // names, addresses, CIDRs and @presets; empty: anywhere

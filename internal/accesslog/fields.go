@@ -88,7 +88,7 @@ var recordFields = []struct {
 		func(l *line, r *track.Record) { l.enc.AddInt64("bytes_down", r.Down) }},
 	{Field{"closed_by", "who ended it first: client, origin or sluice"},
 		func(l *line, r *track.Record) { l.text("closed_by", r.ClosedBy.String()) }},
-	{Field{"closed_how", "fin, reset, idle, drain, killed or error"},
+	{Field{"closed_how", "fin, reset, idle, drain, killed, recheck or error"},
 		func(l *line, r *track.Record) { l.text("closed_how", r.How) }},
 }
 

@@ -22,8 +22,9 @@ const DefaultPath = "/etc/sluice/sluice.toml"
 // Config is a valid configuration. Nothing in it changes after Load; readers may
 // share it between goroutines.
 type Config struct {
-	Path      string // the file it came from; "" for none
-	Open      bool   // the file says that the whole Internet is meant to be let in
+	Path      string   // the file it came from; "" for none
+	Open      bool     // the file says that the whole Internet is meant to be let in
+	Mode      acl.Mode // of all rules, and of what none matches
 	Listeners []Listener
 	Admin     string      // "host:port", "unix:/path", or "" for none
 	Rules     []Rule      // in order of decision; indexes are those of Policy
@@ -91,6 +92,7 @@ type Server struct {
 	MaxHandshakes int           // connections without a tunnel, of all clients; 0: from RLIMIT_NOFILE
 	MaxTunnels    int           // of all clients; 0: from RLIMIT_NOFILE
 	Drain         time.Duration // how long live tunnels get after SIGTERM
+	Recheck       bool          // a reload ends tunnels that the new rules would refuse
 }
 
 // Timeouts bound the phases of a tunnel.
@@ -131,7 +133,12 @@ func (p Prefer) String() string {
 type Log struct {
 	Level  string // "debug", "info", "warn" or "error"
 	Format string // "json", "console" or "squid"
-	Access string // "stdout" or an absolute path
+	Access string // "stdout", "syslog", "journald" or an absolute path
+	// Interim is how often a long tunnel leaves a record of its progress; 0: never.
+	Interim time.Duration
+	// Refusals is how many records of refusals one client may leave, per second; 0:
+	// all.
+	Refusals float64
 }
 
 // Presets are the destination presets that a rule may name with "@".

@@ -13,6 +13,7 @@ import (
 
 type file struct {
 	Open     bool           `toml:"open" default:"false"`
+	Mode     string         `toml:"mode" default:"enforce" oneof:"enforce observe"`
 	Listener []fileListener `toml:"listener"`
 	Admin    fileAdmin      `toml:"admin"`
 	Rule     []fileRule     `toml:"rule"`
@@ -36,6 +37,7 @@ type fileAdmin struct {
 type fileRule struct {
 	Name     string   `toml:"name"`
 	Action   string   `toml:"action" oneof:"allow deny"`
+	Mode     string   `toml:"mode" default:"enforce" oneof:"enforce observe"`
 	Clients  []string `toml:"clients" list:"nonempty" example:"192.0.2.10"`
 	Users    []string `toml:"users" list:"nonempty" example:"alice"`
 	To       []string `toml:"to" list:"nonempty" example:"example.com"`
@@ -62,6 +64,7 @@ type fileServer struct {
 	MaxHandshakes int           `toml:"max_handshakes" min:"4" max:"1000000"`
 	MaxTunnels    int           `toml:"max_tunnels" min:"1" max:"10000000"`
 	Drain         time.Duration `toml:"drain" default:"8s" min:"0s" max:"1h"`
+	Recheck       bool          `toml:"recheck" default:"false"`
 }
 
 type fileTimeouts struct {
@@ -77,9 +80,11 @@ type fileEgress struct {
 }
 
 type fileLog struct {
-	Level  string `toml:"level" default:"info" oneof:"debug info warn error"`
-	Format string `toml:"format" default:"json" oneof:"json console squid"`
-	Access string `toml:"access" default:"stdout"`
+	Level    string        `toml:"level" default:"info" oneof:"debug info warn error"`
+	Format   string        `toml:"format" default:"json" oneof:"json console squid"`
+	Access   string        `toml:"access" default:"stdout"`
+	Interim  time.Duration `toml:"interim" default:"0s" min:"0s" max:"24h"`
+	Refusals frequency     `toml:"refusals" min:"1/m" max:"1000000/s" example:"60/m"`
 }
 
 // ports are those of a rule. A wrong one leaves a zero range, so that indexes

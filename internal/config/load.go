@@ -8,6 +8,8 @@ import (
 	"os"
 	"reflect"
 	"strings"
+
+	"sluice/acl"
 )
 
 // Flags are the command line's part of the configuration, as it was given. The
@@ -97,6 +99,7 @@ func build(name, text string, hasFile bool, f Flags, p Presets) (*Config, error)
 		return nil, Errors{err}
 	}
 	b.config.Open = b.file.Open
+	b.config.Mode = choice(b.file.Mode, acl.Enforce, acl.Observe)
 	b.listeners()
 	b.admin()
 	b.users()
@@ -117,7 +120,7 @@ func build(name, text string, hasFile bool, f Flags, p Presets) (*Config, error)
 func (b *builder) limits() {
 	l, s, t := b.file.Limits, b.file.Server, b.file.Timeouts
 	b.config.Limits = Limits{l.Download, l.Upload, int64(l.Burst), l.Handshakes, l.Tunnels, float64(l.NewTunnels)}
-	b.config.Server = Server{s.MaxHandshakes, s.MaxTunnels, s.Drain}
+	b.config.Server = Server{s.MaxHandshakes, s.MaxTunnels, s.Drain, s.Recheck}
 	b.config.Timeouts = Timeouts{t.Handshake, t.Dial, t.Idle}
 	if len(b.flags.Allow) > 0 {
 		return // --rate is that of the rule
@@ -141,7 +144,7 @@ func (b *builder) rateFlag() Rate {
 
 func (b *builder) log() {
 	l := b.file.Log
-	b.config.Log = Log{l.Level, l.Format, l.Access}
+	b.config.Log = Log{l.Level, l.Format, l.Access, l.Interim, float64(l.Refusals)}
 	if f := b.flags.LogFormat; f != "" {
 		b.config.Log.Format = f
 		if f := oneOf(f, "format", strings.Fields(tagOf[fileLog]("Format").Get("oneof"))); f != nil {

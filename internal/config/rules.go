@@ -65,7 +65,7 @@ func (b *builder) part(rule int, field string, item ...any) where {
 
 func (b *builder) ruleOfFile(at where, r fileRule) {
 	rule := Rule{
-		Rule:     acl.Rule{Name: r.Name, Action: choice(r.Action, acl.Deny, acl.Allow), Clients: r.Clients, Users: r.Users, To: r.To, Ports: r.Ports},
+		Rule:     acl.Rule{Name: r.Name, Action: choice(r.Action, acl.Deny, acl.Allow), Mode: choice(r.Mode, acl.Enforce, acl.Observe), Clients: r.Clients, Users: r.Users, To: r.To, Ports: r.Ports},
 		Download: r.Download,
 		Upload:   r.Upload,
 	}

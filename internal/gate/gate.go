@@ -46,6 +46,10 @@ type Gate struct {
 	// Opened, if not nil, gets a record when a destination is connected. Set it
 	// before the first request.
 	Opened func(*track.Record)
+	// Count, if not nil, gets each transaction's final record together with the bytes
+	// that its Uncounted has not told of yet, before the record is written. Set it
+	// before the first request.
+	Count func(r *track.Record, up, down int64)
 }
 
 // New returns a gate under policy p. Each transaction's one record goes to

@@ -19,7 +19,7 @@ func (t *Transaction) crash(value any, stack []byte, status int) {
 	if t.gate.Panicked != nil {
 		t.gate.Panicked(t.rec.ID, value, stack)
 	}
-	t.Kill(relay.ByError)
+	t.Kill(relay.ByError, "")
 	if t.origin != nil {
 		t.origin.Close()
 	}

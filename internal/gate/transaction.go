@@ -32,11 +32,13 @@ type Transaction struct {
 	tunnel   relay.Tunnel
 	up, down atomic.Int64 // bytes of an HTTP exchange
 
-	mu     sync.Mutex
-	rec    track.Record
-	onKill func()
-	killed string
-	done   bool
+	mu      sync.Mutex
+	rec     track.Record
+	counted [2]int64 // bytes up and down that Uncounted has told of
+	onKill  func()
+	killed  string
+	why     string // it was killed; "" when that is all there is to say
+	done    bool
 }
 
 // ID returns the identifier that answers and records carry.
@@ -235,10 +237,10 @@ func (t *Transaction) OnKill(f func()) {
 }
 
 // Kill ends the transaction soon: both sides see a reset.
-func (t *Transaction) Kill(how string) {
+func (t *Transaction) Kill(how, why string) {
 	t.mu.Lock()
 	if t.killed == "" {
-		t.killed = how
+		t.killed, t.why = how, why
 	}
 	f := t.onKill
 	t.mu.Unlock()
@@ -253,9 +255,24 @@ func (t *Transaction) Snapshot() track.Record {
 	defer t.mu.Unlock()
 	r := t.rec
 	r.Total = time.Since(r.Start)
-	up, down := t.tunnel.Bytes()
-	r.Up, r.Down = up+t.up.Load(), down+t.down.Load()
+	r.Up, r.Down = t.Bytes()
 	return r
+}
+
+// Bytes returns what has been relayed so far.
+func (t *Transaction) Bytes() (up, down int64) {
+	up, down = t.tunnel.Bytes()
+	return up + t.up.Load(), down + t.down.Load()
+}
+
+// Uncounted returns what has been relayed since the last call.
+func (t *Transaction) Uncounted() (up, down int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before := t.counted
+	up, down = t.Bytes()
+	t.counted = [2]int64{up, down}
+	return up - before[0], down - before[1]
 }
 
 // Relay takes over both connections and returns at once; early is what the client
@@ -338,7 +355,7 @@ func (t *Transaction) finish(f Finish, reason string) {
 		return
 	}
 	t.done, t.onKill = true, nil
-	killed := t.killed
+	killed, why := t.killed, t.why
 	t.mu.Unlock()
 	r := t.Snapshot()
 	r.Status, r.ClosedBy, r.How, r.Outcome, r.Reason = f.Status, f.ClosedBy, f.How, f.Outcome.String(), reason
@@ -348,6 +365,13 @@ func (t *Transaction) finish(f Finish, reason string) {
 			// What cutting the connections looked like is nobody's fault.
 			r.Outcome, r.Reason = egress.None.String(), ""
 		}
+		if why != "" {
+			r.Reason = why
+		}
+	}
+	if t.gate.Count != nil {
+		up, down := t.Uncounted()
+		t.gate.Count(&r, up, down)
 	}
 	defer t.gate.live.Remove(r.ID) // who waits for the end finds the record written
 	t.gate.record(&r)

@@ -1,13 +1,27 @@
 package track
 
 import (
+	"fmt"
 	"net/netip"
+	"strconv"
 	"time"
 )
 
 // ID names one transaction in answers, logs and the admin interface. It is
 // unique within a process and unlikely to repeat across restarts.
 type ID uint64
+
+// ParseID reads what String returns.
+func ParseID(s string) (ID, error) {
+	if len(s) != 16 {
+		return 0, fmt.Errorf("%q is not an identifier of 16 hex digits", s)
+	}
+	n, err := strconv.ParseUint(s, 16, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not an identifier of 16 hex digits", s)
+	}
+	return ID(n), nil
+}
 
 // String returns 16 hex digits.
 func (id ID) String() string { return string(id.Append(nil)) }
@@ -97,5 +111,5 @@ type Record struct {
 	// that passed through it, of an HTTP request head and body as sent on.
 	Up, Down int64
 	ClosedBy Side   // who ended it first
-	How      string // "fin", "reset", "idle", "drain", "killed", "error"
+	How      string // "fin", "reset", "idle", "drain", "killed", "recheck", "error"
 }

@@ -14,9 +14,15 @@ import (
 type Live interface {
 	// Snapshot returns the record as it stands now.
 	Snapshot() Record
-	// Kill ends the transaction soon, with how as its record's How. It does not
-	// wait, and may be called at any time and more than once.
-	Kill(how string)
+	// Bytes returns what it has relayed so far: client to origin, and back.
+	Bytes() (up, down int64)
+	// Uncounted returns what it has relayed since the last call. It is for the one
+	// that keeps totals of all transactions, so that each byte is counted once.
+	Uncounted() (up, down int64)
+	// Kill ends the transaction soon, with how as its record's How and reason as
+	// its Reason. It does not wait, and may be called at any time and more than
+	// once: the first counts.
+	Kill(how, reason string)
 }
 
 // Table holds the live transactions of one process.
@@ -74,11 +80,18 @@ func (t *Table) List() []Live {
 	return list
 }
 
+// Get returns a live transaction, or nil.
+func (t *Table) Get(id ID) Live {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.live[id]
+}
+
 // KillAll kills what is live now and returns how many that were.
 func (t *Table) KillAll(how string) int {
 	list := t.List()
 	for _, l := range list {
-		l.Kill(how)
+		l.Kill(how, "")
 	}
 	return len(list)
 }
