@@ -3,7 +3,6 @@ package main
 import (
 	"flag"
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 	"text/tabwriter"
@@ -11,6 +10,7 @@ import (
 	"sluice/acl"
 	"sluice/internal/config"
 	"sluice/internal/egress"
+	"sluice/internal/explain"
 	"sluice/internal/server"
 )
 
@@ -47,7 +47,7 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-func explain(c *call) int {
+func explainRequest(c *call) int {
 	fs := c.flags()
 	f := configFlags(fs)
 	// Here --to is the one destination that is asked about, not a rule's.
@@ -62,9 +62,9 @@ func explain(c *call) int {
 	if code, done := c.parse(fs, 0); done {
 		return code
 	}
-	req, err := explainRequest(client, to, user)
+	req, err := explain.Question(client, to, user)
 	if err != nil {
-		fmt.Fprintf(c.stderr, "sluice explain: %v\n", err)
+		fmt.Fprintf(c.stderr, "sluice explain: --%v\n", err)
 		return exitUsage
 	}
 	cfg, err := load(f)
@@ -74,31 +74,10 @@ func explain(c *call) int {
 	return c.explain(cfg, req)
 }
 
-func explainRequest(client, to, user string) (acl.Request, error) {
-	var req acl.Request
-	addr, err := netip.ParseAddr(client)
-	if err != nil {
-		return req, fmt.Errorf("--client %q is not an address", client)
-	}
-	host, port, err := net.SplitHostPort(to)
-	if err != nil {
-		return req, fmt.Errorf("--to %q is not HOST:PORT, such as example.com:443", to)
-	}
-	h, err := acl.ParseHost(host)
-	if err != nil {
-		return req, fmt.Errorf("--to %q: %w", to, err)
-	}
-	p, err := acl.ParsePort(port)
-	if err != nil {
-		return req, fmt.Errorf("--to %q: %w", to, err)
-	}
-	return acl.Request{Client: addr, User: user, Host: h, Port: p}, nil
-}
-
 func (c *call) explain(cfg *config.Config, req acl.Request) int {
-	d, steps := cfg.Policy.Explain(req)
+	a := explain.Explain(cfg.Policy, func(to netip.AddrPort) *egress.Error { return server.Refuses(cfg, to) }, req)
 	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
-	for i, s := range steps {
+	for i, s := range a.Steps {
 		mark := "no"
 		if s.Matched {
 			mark = "yes"
@@ -106,37 +85,15 @@ func (c *call) explain(cfg *config.Config, req acl.Request) int {
 		fmt.Fprintf(w, "%d\trule %s\t%s\t%s\t%s\n", i+1, s.Rule, s.Action, mark, s.Why)
 	}
 	w.Flush()
-	if d.Action == acl.Deny {
-		what := "denied: "
-		if d.NeedsUser {
-			what = "denied without credentials: "
-		}
-		fmt.Fprintln(c.stdout, what+cfg.Policy.Sentence(req, d))
-		return exitFault
+	what, code := "allowed: ", exitOK
+	if !a.Allowed {
+		what, code = "denied: ", exitFault
 	}
-	rule := steps[len(steps)-1].Rule
-	if e := refusedAddress(cfg, req); e != nil {
-		hint := ""
-		if e.Kind == egress.NotPublic && !acl.Unwrap(req.Host.Addr()).IsUnspecified() {
-			hint = ", and egress.allow_private does not list it"
-		}
-		fmt.Fprintf(c.stdout, "denied: rule %s allows it, but %s%s\n", rule, e.Sentence, hint)
-		return exitFault
+	if a.NeedsUser {
+		what = "denied without credentials: "
 	}
-	fmt.Fprintf(c.stdout, "allowed: rule %s lets %s reach %s", rule, req.Client, req.Host.Join(req.Port))
-	if !req.Host.IsAddr() {
-		fmt.Fprint(c.stdout, "; addresses that it resolves to are judged when it is dialled")
-	}
-	fmt.Fprintln(c.stdout)
-	return exitOK
-}
-
-// refusedAddress tells why a literal address is never dialled, or nil.
-func refusedAddress(cfg *config.Config, req acl.Request) *egress.Error {
-	if !req.Host.IsAddr() {
-		return nil
-	}
-	return server.Refuses(cfg, netip.AddrPortFrom(req.Host.Addr(), req.Port))
+	fmt.Fprintln(c.stdout, what+a.Sentence)
+	return code
 }
 
 // text is a string as a flag's value.

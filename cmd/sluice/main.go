@@ -29,7 +29,7 @@ func commands() []command {
 	return []command{
 		{"serve", "[flags]", "run the proxy", serve},
 		{"check", "[--config FILE]", "tell whether a configuration is valid, and what is wrong where", check},
-		{"explain", "[--config FILE] --client IP --to HOST:PORT [--user NAME]", "tell which rule decides, and why, rule by rule", explain},
+		{"explain", "[--config FILE] --client IP --to HOST:PORT [--user NAME]", "tell which rule decides, and why, rule by rule", explainRequest},
 		{"presets", "[NAME]", "list the destination presets, or the hosts of one", showPresets},
 		{"healthcheck", "[--config FILE]", "ask a running proxy whether it is well", healthcheck},
 		{"version", "", "print the version", showVersion},
