@@ -86,15 +86,17 @@ func Encoder(f Format) zapcore.Encoder {
 		LineEnding:     zapcore.DefaultLineEnding,
 		EncodeLevel:    zapcore.LowercaseLevelEncoder,
 		EncodeDuration: zapcore.SecondsDurationEncoder,
-		EncodeTime: func(t time.Time, e zapcore.PrimitiveArrayEncoder) {
-			var room [32]byte
-			e.AppendByteString(appendTime(room[:0], t))
-		},
+		EncodeTime:     encodeTime,
 	}
 	if f == JSON {
 		return zapcore.NewJSONEncoder(c)
 	}
 	return zapcore.NewConsoleEncoder(c)
+}
+
+func encodeTime(t time.Time, e zapcore.PrimitiveArrayEncoder) {
+	var room [32]byte
+	e.AppendByteString(appendTime(room[:0], t))
 }
 
 // Record has the record of what has ended written. It keeps a copy and returns at

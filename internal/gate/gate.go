@@ -69,6 +69,9 @@ func (g *Gate) Policy() *Policy { return g.policy.Load() }
 // Live returns the table of what is under way.
 func (g *Gate) Live() *track.Table { return g.live }
 
+// Clients returns the table of the clients' budgets.
+func (g *Gate) Clients() *limit.Table { return g.clients }
+
 // Drain makes the gate refuse new tunnels and requests from now on. What is
 // under way goes on.
 func (g *Gate) Drain() { g.draining.Store(true) }
