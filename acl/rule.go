@@ -14,6 +14,7 @@ package acl
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -62,6 +63,9 @@ func (r PortRange) String() string {
 
 // defaultPorts are the ports of a rule that names none.
 var defaultPorts = []PortRange{{80, 80}, {443, 443}}
+
+// DefaultPorts returns the ports of a rule that names none.
+func DefaultPorts() []PortRange { return slices.Clone(defaultPorts) }
 
 // Rule is one rule as it is written.
 type Rule struct {

@@ -73,7 +73,7 @@ func healthy(admin string) error {
 			},
 		},
 	}
-	resp, err := client.Get("http://admin/healthz")
+	resp, err := client.Get("http://localhost/healthz")
 	if err != nil {
 		return err
 	}

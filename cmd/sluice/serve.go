@@ -85,7 +85,7 @@ func serve(c *call) int {
 	processors := runtime.GOMAXPROCS(0)
 	loops := relay.Loops(processors)
 	runtime.GOMAXPROCS(processors + loops)
-	s, err := server.New(cfg, server.Options{Stdout: c.stdout, Stderr: c.stderr, Loops: loops})
+	s, err := server.New(cfg, server.Options{Stdout: c.stdout, Stderr: c.stderr, Loops: loops, Version: versionText()})
 	if err != nil {
 		return c.fault(err)
 	}

@@ -192,6 +192,14 @@ func parseFrequency(s string) (frequency, error) {
 	return frequency(n) / per, nil
 }
 
+// String returns the frequency as the file spells it.
+func (f frequency) String() string {
+	if n := math.Round(float64(f)); float64(f) == n {
+		return strconv.FormatInt(int64(n), 10) + "/s"
+	}
+	return strconv.FormatInt(int64(math.Round(float64(f)*60)), 10) + "/m"
+}
+
 func parseDuration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil {

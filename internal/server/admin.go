@@ -9,17 +9,23 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"sluice/acl"
+	"sluice/internal/admin"
+	"sluice/internal/config"
+	"sluice/internal/explain"
 )
 
-// admin answers health checks. It never shares an address with a proxy listener.
-type admin struct {
+// adminServer is the open admin address. It is never that of a proxy listener.
+type adminServer struct {
 	listener net.Listener
+	handler  *admin.Handler // nil until serveAdmin
 	server   *http.Server
 	wg       sync.WaitGroup
 }
 
 // openAdmin listens on "host:port" or "unix:/path".
-func openAdmin(address string, s *Server) (*admin, error) {
+func openAdmin(address string) (*adminServer, error) {
 	var ln net.Listener
 	var err error
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
@@ -30,23 +36,44 @@ func openAdmin(address string, s *Server) (*admin, error) {
 	if err != nil {
 		return nil, err
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		w.Write([]byte("ok\n"))
+	return &adminServer{listener: ln}, nil
+}
+
+// serveAdmin makes what answers at the admin address, if there is one.
+func (s *Server) serveAdmin(version string) {
+	if s.admin == nil {
+		return
+	}
+	started := time.Now()
+	s.admin.handler = admin.New(admin.Options{
+		Gate: s.gate, Version: version, Started: started,
+		Config:    func() (*config.Config, time.Time) { return s.inForce(), started },
+		Listening: s.listening,
+		Explain:   s.explain,
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if s.gate.Draining() {
-			http.Error(w, "draining", http.StatusServiceUnavailable)
-			return
-		}
-		w.Write([]byte("ok\n"))
-	})
-	return &admin{listener: ln, server: &http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: 5 * time.Second,
-		WriteTimeout:      10 * time.Second,
-		IdleTimeout:       time.Minute,
-	}}, nil
+	s.admin.server = admin.Server(s.admin.handler)
+	s.gate.Count = s.admin.handler.Count
+}
+
+// inForce returns the configuration with the bound that the machine has set.
+func (s *Server) inForce() *config.Config {
+	cfg := *s.cfg
+	cfg.Server.MaxTunnels = s.gate.Policy().MaxTunnels
+	return &cfg
+}
+
+func (s *Server) listening() []string {
+	var list []string
+	for _, a := range s.Addrs() {
+		list = append(list, a.String())
+	}
+	return append(list, s.admin.listener.Addr().String())
+}
+
+// explain answers what would become of a request now.
+func (s *Server) explain(r acl.Request) explain.Answer {
+	p := s.gate.Policy()
+	return explain.Explain(p.ACL, p.Dialer.Refuses, r)
 }
 
 func listenUnix(path string) (net.Listener, error) {
@@ -70,16 +97,19 @@ func abandoned(path string) bool {
 	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
-func (a *admin) start() {
+func (a *adminServer) start() {
 	a.wg.Add(1)
 	go func() {
 		defer a.wg.Done()
-		a.server.Serve(a.listener)
+		a.server.Serve(admin.Listener(a.listener))
 	}()
 }
 
-func (a *admin) close() {
-	a.server.Close()
+func (a *adminServer) close() {
+	if a.server != nil {
+		a.server.Close()
+		a.handler.Close()
+	}
 	a.listener.Close() // when it was never served
 	a.wg.Wait()
 }

@@ -13,13 +13,13 @@ func TestASocketOfAKilledProcessIsTakenOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, err := openAdmin("unix:"+path, nil); err == nil {
+	if a, err := openAdmin("unix:" + path); err == nil {
 		a.close()
 		t.Fatal("the socket of a living process was taken away")
 	}
 	left.SetUnlinkOnClose(false)
 	left.Close()
-	a, err := openAdmin("unix:"+path, nil)
+	a, err := openAdmin("unix:" + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func TestASocketOfAKilledProcessIsTakenOver(t *testing.T) {
 	if err := os.WriteFile(path, []byte("dear"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if a, err := openAdmin("unix:"+path, nil); err == nil {
+	if a, err := openAdmin("unix:" + path); err == nil {
 		a.close()
 		t.Error("a file was taken away")
 	}

@@ -57,7 +57,7 @@ func (s *Server) listen() error {
 	if s.cfg.Admin == "" {
 		return nil
 	}
-	a, err := openAdmin(s.cfg.Admin, s)
+	a, err := openAdmin(s.cfg.Admin)
 	if err != nil {
 		return fmt.Errorf("admin address %s: %w", s.cfg.Admin, err)
 	}

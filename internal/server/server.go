@@ -38,7 +38,7 @@ type Server struct {
 	http      *forward.Handler
 	socks     *socks.Handler
 	listeners []*listener
-	admin     *admin
+	admin     *adminServer
 
 	waiting  *limit.Connections // those without a tunnel
 	conns    connections        // those that no tunnel has taken over
@@ -56,6 +56,8 @@ type Options struct {
 	// Loops is for how many loops of the relay GOMAXPROCS was raised; 0: for none,
 	// and they take turns with everything else.
 	Loops int
+	// Version of this program, for the admin interface.
+	Version string
 }
 
 // New opens all listeners of a configuration, or none. What it has to say about
@@ -98,6 +100,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 		s.Close()
 		return nil, err
 	}
+	s.serveAdmin(o.Version)
 	s.http = &forward.Handler{Gate: s.gate}
 	s.socks = &socks.Handler{Gate: s.gate}
 	s.announce(process, room, policy)

@@ -1,0 +1,98 @@
+package admin
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+)
+
+// guard keeps pages of other origins, which the operator's browser may show, from
+// using the interface: by requests across origins, by a name of their own that they
+// let resolve to this address (DNS rebinding), or in a frame.
+type guard struct {
+	cross *http.CrossOriginProtection
+	names []string // of this host
+}
+
+func newGuard() guard {
+	g := guard{cross: http.NewCrossOriginProtection(), names: []string{"localhost"}}
+	if name, err := os.Hostname(); err == nil && name != "" {
+		short, _, _ := strings.Cut(name, ".")
+		g.names = append(g.names, strings.ToLower(name), strings.ToLower(short))
+	}
+	return g
+}
+
+// check sets what each answer has in its header, and refuses what must not pass.
+func (g *guard) check(w http.ResponseWriter, r *http.Request) *fault {
+	h := w.Header()
+	h.Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+	switch {
+	case r.Method == http.MethodConnect, r.URL.Host != "":
+		return badRequest("this is the admin address of a proxy; the proxy listens elsewhere")
+	case !strings.HasPrefix(r.URL.Path, "/"):
+		return badRequest("%q is not a path", r.URL.Path)
+	case r.ContentLength != 0:
+		h.Set("Connection", "close") // what would come is not read
+		return badRequest("the request has a body, and none is wanted")
+	}
+	if err := g.cross.Check(r); err != nil {
+		return &fault{http.StatusForbidden, "a page of another origin must not do this", nil}
+	}
+	if g.fetchedElsewhere(r) {
+		return &fault{http.StatusForbidden, "a page of another origin must not ask for this", nil}
+	}
+	if g.mustBeOurs(r) && !g.isOurs(r.Host) {
+		return &fault{http.StatusMisdirectedRequest, "ask by address, by localhost or by the name of this host; this may be a page that lets its own name lead here", nil}
+	}
+	return nil
+}
+
+// fetchedElsewhere tells whether a page of another origin has this fetched: it could
+// not read the answer, but take a place that events have. Browsers say so (Fetch
+// Metadata, W3C) to addresses of loopback and over TLS; following a link is no fetch.
+func (g *guard) fetchedElsewhere(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+		return false
+	}
+	return r.Header.Get("Sec-Fetch-Mode") != "navigate"
+}
+
+// mustBeOurs tells whether the Host must name this machine. Anyone may let a name of
+// theirs lead to a loopback address. From other machines the interface may be asked by
+// a name that this one does not know, so there it is only held against changes that a
+// browser asks for.
+func (g *guard) mustBeOurs(r *http.Request) bool {
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	tcp, overTCP := local.(*net.TCPAddr)
+	switch {
+	case !overTCP: // no browser reaches a unix socket
+		return false
+	case tcp.IP.IsLoopback():
+		return true
+	}
+	return r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get("Origin") != ""
+}
+
+func (g *guard) isOurs(hostport string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
+	if _, err := netip.ParseAddr(host); err == nil || hostport == "" { // browsers always send one
+		return true
+	}
+	for _, name := range g.names {
+		if host == name {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,224 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"sluice/acl"
+	"sluice/internal/accesslog"
+	"sluice/internal/track"
+)
+
+const (
+	// samplingTime is between the two looks that a rate is measured by.
+	samplingTime = 250 * time.Millisecond
+	// mostSamplings are the requests that may measure at once; others wait.
+	mostSamplings = 4
+	// chunk is how much of a long answer is made before it is sent.
+	chunk = 64 << 10
+)
+
+// measured is a live transaction and how fast its bytes move.
+type measured struct {
+	track.Record
+	rateUp, rateDown int64 // bytes per second
+}
+
+// measure looks twice at those live transactions that fit.
+func (h *Handler) measure(ctx context.Context, entries []track.Entry, fits func(*track.Record) bool) ([]measured, error) {
+	select {
+	case h.sampling <- struct{}{}:
+		defer func() { <-h.sampling }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	type first struct {
+		live     track.Live
+		up, down int64
+	}
+	var firsts []first
+	began := time.Now()
+	for _, e := range entries {
+		if r := e.Snapshot(); fits(&r) {
+			firsts = append(firsts, first{e.Live, r.Up, r.Down})
+		}
+	}
+	if len(firsts) == 0 {
+		return nil, nil
+	}
+	select {
+	case <-time.After(samplingTime):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	seconds := time.Since(began).Seconds()
+	list := make([]measured, len(firsts))
+	for i, f := range firsts {
+		r := f.live.Snapshot()
+		list[i] = measured{r, rate(r.Up-f.up, seconds), rate(r.Down-f.down, seconds)}
+	}
+	return list, nil
+}
+
+func rate(bytes int64, seconds float64) int64 { return int64(float64(bytes)/seconds + 0.5) }
+
+// appendTunnel appends a tunnel object with its age and rates.
+func appendTunnel(b []byte, objects *accesslog.ObjectEncoder, m *measured) []byte {
+	b = objects.Append(b, &m.Record, time.Time{})
+	b = b[:len(b)-1] // the brace
+	b = strconv.AppendFloat(append(b, `,"age_seconds":`...), m.Total.Seconds(), 'f', 3, 64)
+	b = strconv.AppendInt(append(b, `,"rate_up":`...), m.rateUp, 10)
+	b = strconv.AppendInt(append(b, `,"rate_down":`...), m.rateDown, 10)
+	return append(b, '}')
+}
+
+// tunnels lists what is live, the oldest first.
+func (h *Handler) tunnels(w http.ResponseWriter, r *http.Request) error {
+	fits, err := filter(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	list, err := h.measure(r.Context(), h.o.Gate.Live().Entries(nil), fits)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(list, func(a, b measured) int { return cmp.Compare(a.ID, b.ID) })
+	startJSON(w)
+	b := append(make([]byte, 0, chunk+4096), `{"time":"`...)
+	b = append(accesslog.AppendTime(b, time.Now()), `","tunnels":[`...)
+	objects := accesslog.NewObjectEncoder()
+	for i := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendTunnel(b, objects, &list[i])
+		if len(b) >= chunk {
+			if _, err := w.Write(b); err != nil {
+				return nil // nobody is there to be told
+			}
+			b = b[:0]
+		}
+	}
+	w.Write(append(b, "]}\n"...))
+	return nil
+}
+
+// filter reads which live transactions are asked for.
+func filter(q url.Values) (func(*track.Record) bool, error) {
+	client, err := clientFilter(q)
+	if err != nil {
+		return nil, err
+	}
+	host, err := hostFilter(q.Get("host"))
+	if err != nil {
+		return nil, err
+	}
+	rule, protocol := q.Get("rule"), q.Get("protocol")
+	known := []string{"", track.Connect.String(), track.HTTP.String(), track.SOCKS5.String()}
+	if !slices.Contains(known, protocol) {
+		return nil, badRequest("protocol is connect, http or socks5, not %q", protocol)
+	}
+	return func(r *track.Record) bool {
+		return client(r.Client.Addr()) && host(r.Host) &&
+			(rule == "" || r.Rule == rule) && (protocol == "" || r.Protocol.String() == protocol)
+	}, nil
+}
+
+// clientFilter reads an address or a CIDR.
+func clientFilter(q url.Values) (func(netip.Addr) bool, error) {
+	text := q.Get("client")
+	if text == "" {
+		return func(netip.Addr) bool { return true }, nil
+	}
+	p, err := acl.ParsePrefix(text)
+	if err != nil {
+		return nil, badRequest("client: %v", err)
+	}
+	return func(a netip.Addr) bool { return p.Contains(a.WithZone("")) }, nil
+}
+
+// hostFilter reads a destination as rules have it, but for presets.
+func hostFilter(text string) (func(string) bool, error) {
+	if text == "" {
+		return func(string) bool { return true }, nil
+	}
+	policy, err := acl.New([]acl.Rule{{Name: "asked", Action: acl.Allow, To: []string{text}, Ports: []acl.PortRange{{First: 1, Last: 65535}}}}, nil)
+	if err != nil {
+		return nil, badRequest("host: %v", err)
+	}
+	return func(host string) bool {
+		h, err := acl.ParseHost(host)
+		return err == nil && policy.Decide(acl.Request{Client: netip.IPv6Loopback(), Host: h, Port: 1}).Action == acl.Allow
+	}, nil
+}
+
+// live finds the transaction that a path names.
+func (h *Handler) live(r *http.Request) (track.Entry, error) {
+	id, err := track.ParseID(r.PathValue("id"))
+	if err != nil {
+		return track.Entry{}, badRequest("%v", err)
+	}
+	l := h.o.Gate.Live().Get(id)
+	if l == nil {
+		return track.Entry{}, notFound("%s is not live", id)
+	}
+	return track.Entry{ID: id, Live: l}, nil
+}
+
+func (h *Handler) tunnel(w http.ResponseWriter, r *http.Request) error {
+	e, err := h.live(r)
+	if err != nil {
+		return err
+	}
+	list, err := h.measure(r.Context(), []track.Entry{e}, func(*track.Record) bool { return true })
+	if err != nil {
+		return err
+	}
+	startJSON(w)
+	w.Write(append(appendTunnel(nil, accesslog.NewObjectEncoder(), &list[0]), '\n'))
+	return nil
+}
+
+// How a record tells that its transaction was ended here.
+const (
+	killedHow = "killed"
+	killedWhy = "ended by DELETE on the admin address"
+)
+
+type killed struct {
+	Killed int `json:"killed"`
+}
+
+func (h *Handler) kill(w http.ResponseWriter, r *http.Request) error {
+	e, err := h.live(r)
+	if err != nil {
+		return err
+	}
+	e.Kill(killedHow, killedWhy)
+	return write(w, r, killed{1})
+}
+
+func (h *Handler) killClient(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	if !q.Has("client") {
+		return badRequest("whose tunnels? name an address or a CIDR: /tunnels?client=192.0.2.7")
+	}
+	fits, err := clientFilter(q)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for _, e := range h.o.Gate.Live().Entries(nil) {
+		if s := e.Snapshot(); fits(s.Client.Addr()) {
+			e.Kill(killedHow, killedWhy)
+			n++
+		}
+	}
+	return write(w, r, killed{n})
+}
