@@ -39,7 +39,7 @@ func TestAPanicEndsOneConnectionWithARecordAndGivesItsPlaceBack(t *testing.T) {
 			n := panics{t: t}
 			faulty := func(g *gate.Gate) {
 				g.Panicked = n.told
-				g.Opened = func(*track.Record) { panic("a fault") }
+				g.Opened = func() func(*track.Record) { panic("a fault") }
 			}
 			p, o := newProxy(t, setup{limits: limit.Limits{Tunnels: 1}, gate: faulty}), newOrigin(t)
 			for range 3 { // each needs the one place

@@ -1,20 +1,21 @@
 // Package accesslog writes the one record that each tunnel or HTTP request
-// leaves, as JSON, as text for a terminal, or in Squid's native format. When a
-// record is written, and what stands in it, is decided elsewhere.
+// leaves, as JSON, as text for a terminal, or in Squid's native format: to a
+// stream, a file, the local syslog daemon or systemd's journal. When a record is
+// written, and what stands in it, is decided elsewhere.
 //
 // Nothing waits for a log: records, and the lines of the process's own log, go
 // into a bounded queue, and one goroutine writes them. When a disk is full or
-// hangs, or a pipe's reader has stopped, what finds the queue full is lost; the
-// log tells how many, at the place where they are missing.
+// hangs, a daemon is away, or a pipe's reader has stopped, what finds the queue
+// full is lost; the log tells how many, at the place where they are missing.
 package accesslog
 
 import (
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"sluice/internal/track"
 )
@@ -30,9 +31,14 @@ const (
 
 // Log writes records. It is safe for concurrent use.
 type Log struct {
-	w     writer[record]
-	log   *zap.Logger
-	opens bool // records of what begins are written, too
+	w      writer[record]
+	log    *zap.Logger
+	stdout *output
+	opened func(*track.Record)
+	extras atomic.Uint32 // kinds of records that are written beside the final ones, a bit for each
+
+	changing sync.Mutex // held while the log gets another sink
+	options  Options    // in force
 
 	mu     sync.Mutex
 	toldOf bool      // that a write has failed, and none has succeeded since
@@ -55,65 +61,62 @@ type Options struct {
 
 // Open returns a log. Close it at the end.
 func Open(o Options) (*Log, error) {
-	if o.Path == "stdout" {
-		o.Path = ""
-	}
-	out, err := newOutput(o.Path, o.Stdout)
-	if err != nil {
-		return nil, err
-	}
-	l := &Log{log: o.Log, opens: o.Debug && o.Format != Squid}
+	l := &Log{log: o.Log, stdout: newStream(o.Stdout)}
 	if l.log == nil {
 		l.log = zap.NewNop()
 	}
-	l.w.out, l.w.fault, l.w.failed, l.w.wrote = out, l.panicked, l.cannotWrite, l.writesAgain
-	if o.Format == Squid {
-		l.w.encode = func(b []byte, r *record) []byte { return appendSquid(b, &r.Record, r.at) }
-		l.w.mark = func(b []byte, lost uint64) []byte { return appendSquidLost(b, lost, time.Now()) }
-	} else {
-		e := newEncoder(o.Format)
-		l.w.encode, l.w.mark = e.appendRecord, e.appendLost
+	out, err := l.open(o.Path)
+	if err != nil {
+		return nil, err
 	}
-	l.w.start()
+	l.w.fault, l.w.failed, l.w.wrote = l.panicked, l.cannotWrite, l.writesAgain
+	l.opened = func(r *track.Record) { l.put(r, opened) }
+	l.w.start(newSink(out, o))
+	l.apply(o)
 	return l, nil
 }
 
-// Encoder returns zap's encoder for a format; Squid's native format has no place
-// for messages, so beside it they are written as for the console.
-func Encoder(f Format) zapcore.Encoder {
-	c := zapcore.EncoderConfig{
-		TimeKey: "time", LevelKey: "level", MessageKey: "msg", StacktraceKey: "stack",
-		LineEnding:     zapcore.DefaultLineEnding,
-		EncodeLevel:    zapcore.LowercaseLevelEncoder,
-		EncodeDuration: zapcore.SecondsDurationEncoder,
-		EncodeTime:     encodeTime,
+// open opens what a path names.
+func (l *Log) open(path string) (*output, error) {
+	switch path {
+	case "", "stdout":
+		return l.stdout, nil
 	}
-	if f == JSON {
-		return zapcore.NewJSONEncoder(c)
-	}
-	return zapcore.NewConsoleEncoder(c)
+	return openFile(path)
 }
 
-func encodeTime(t time.Time, e zapcore.PrimitiveArrayEncoder) {
-	var room [32]byte
-	e.AppendByteString(appendTime(room[:0], t))
+// newSink returns what writes records to an output.
+func newSink(out *output, o Options) *sink[record] {
+	lines := newLines(o.Format)
+	return &sink[record]{out, lines.appendRecord, lines.appendLost}
+}
+
+// apply puts those options in force that do not concern what records wait for.
+func (l *Log) apply(o Options) {
+	l.options = o
+	var extras uint32
+	if o.Format != Squid && o.Debug {
+		extras |= 1 << opened
+	}
+	l.extras.Store(extras)
 }
 
 // Record has the record of what has ended written. It keeps a copy and returns at
 // once.
-func (l *Log) Record(r *track.Record) { l.put(r, false) }
+func (l *Log) Record(r *track.Record) { l.put(r, ended) }
 
 // Opened has a record of what begins written, at debug level; nil when the level
-// is above it, so that nobody prepares one in vain.
+// is above it, so that nobody prepares one in vain. Ask again for each record, for
+// the level can change.
 func (l *Log) Opened() func(*track.Record) {
-	if !l.opens {
+	if l.extras.Load()&(1<<opened) == 0 {
 		return nil
 	}
-	return func(r *track.Record) { l.put(r, true) }
+	return l.opened
 }
 
-func (l *Log) put(r *track.Record, open bool) {
-	e := record{*r, time.Now(), open}
+func (l *Log) put(r *track.Record, k kind) {
+	e := record{*r, time.Now(), k}
 	if !l.w.put(&e, e.text()) {
 		l.lost()
 	}
@@ -125,29 +128,11 @@ func (l *Log) Lost() uint64 {
 	return n
 }
 
-// Reopen opens the file anew, for a log that was rotated away, after what came
-// before was written to the old one. When that takes no more, the new one gets it,
-// after a second at the latest.
-func (l *Log) Reopen() error {
-	if l.w.out.path == "" {
-		l.w.sync(flushTime)
-		return nil
-	}
-	f, err := l.w.out.open()
-	if err != nil {
-		return err
-	}
-	l.w.sync(flushTime)
-	l.w.out.use(f)
-	l.w.nudge()
-	return nil
-}
-
-// Close writes what waits and closes the file. After a second it gives up on a log
-// that takes no more, and says so.
+// Close writes what waits and closes what the log has opened. After a second it
+// gives up on a log that takes no more, and says so.
 func (l *Log) Close() error {
 	if left := l.w.stop(flushTime); left > 0 {
 		l.log.Error("the access log does not take its last records", zap.Int("lost", left))
 	}
-	return l.w.out.close()
+	return l.w.sink.Load().out.close()
 }

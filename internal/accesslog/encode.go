@@ -16,7 +16,46 @@ import (
 type record struct {
 	track.Record
 	at   time.Time // when it was made
-	open bool      // of what begins
+	kind kind
+}
+
+// kind says what a record is about.
+type kind uint8
+
+const (
+	ended  kind = iota // a tunnel or request, at its end
+	opened             // one that begins
+)
+
+// lines are a way to write records. They are used by one goroutine.
+type lines interface {
+	// appendRecord appends a record as one line.
+	appendRecord(b []byte, r *record) []byte
+	// appendLost appends a line that says how many are missing here.
+	appendLost(b []byte, lost uint64) []byte
+}
+
+func newLines(f Format) lines {
+	if f == Squid {
+		return squid{}
+	}
+	return newEncoder(f)
+}
+
+// Encoder returns zap's encoder for a format; Squid's native format has no place
+// for messages, so beside it they are written as for the console.
+func Encoder(f Format) zapcore.Encoder {
+	c := zapcore.EncoderConfig{
+		TimeKey: "time", LevelKey: "level", MessageKey: "msg", StacktraceKey: "stack",
+		LineEnding:     lineEnd,
+		EncodeLevel:    zapcore.LowercaseLevelEncoder,
+		EncodeDuration: zapcore.SecondsDurationEncoder,
+		EncodeTime:     encodeTime,
+	}
+	if f == JSON {
+		return zapcore.NewJSONEncoder(c)
+	}
+	return zapcore.NewConsoleEncoder(c)
 }
 
 // text returns how many bytes of text the record keeps in memory for itself.
@@ -24,7 +63,12 @@ func (r *record) text() int {
 	return len(r.User) + len(r.Host) + len(r.Method) + len(r.Path) + len(r.Reason)
 }
 
-// encoder writes records by way of zap. It is used by one goroutine.
+func encodeTime(t time.Time, e zapcore.PrimitiveArrayEncoder) {
+	var room [32]byte
+	e.AppendByteString(appendTime(room[:0], t))
+}
+
+// encoder writes records by way of zap.
 type encoder struct {
 	zap    zapcore.Encoder
 	line   line
@@ -37,12 +81,11 @@ func newEncoder(f Format) *encoder {
 	return e
 }
 
-// appendRecord appends a record as one line.
 func (e *encoder) appendRecord(b []byte, r *record) []byte {
 	e.line.rec = &r.Record
 	level, message := zapcore.InfoLevel, "tunnel"
 	switch {
-	case r.open:
+	case r.kind == opened:
 		level, message = zapcore.DebugLevel, "open"
 	case r.Protocol == track.HTTP:
 		message = "request"
@@ -52,7 +95,6 @@ func (e *encoder) appendRecord(b []byte, r *record) []byte {
 	return b
 }
 
-// appendLost appends a line that says how many are missing here.
 func (e *encoder) appendLost(b []byte, lost uint64) []byte {
 	return e.append(b, zapcore.Entry{Level: zapcore.WarnLevel, Time: time.Now(), Message: "records lost"},
 		[]zapcore.Field{zap.Uint64("lost", lost)})

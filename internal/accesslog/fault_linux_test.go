@@ -231,28 +231,39 @@ func TestALineThatWasWrittenInPartIsCompleted(t *testing.T) {
 }
 
 func TestANewFileBeginsWithAWholeLine(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "access.log")
-	out, err := newOutput(path, nil)
+	var out flaky
+	out.n = 1 // the first write takes a third
+	l, err := Open(Options{Format: JSON, Stdout: &out})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &writer[[]byte]{out: out}
-	w.init()
-	old := &flaky{n: 1}
-	out.w = old // takes a third of "one\ntwo\nthree\n"
-	w.failed = func(error, int) {
-		f, err := out.open()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		out.use(f)
-		w.nudge()
+	path := filepath.Join(t.TempDir(), "access.log")
+	change, err := l.Prepare(Options{Format: Squid, Path: path})
+	if err != nil {
+		t.Fatal(err)
 	}
-	w.write([]byte("one\ntwo\nthree\nfour\nfive\n"))
-	out.close()
-	if got, _ := os.ReadFile(path); old.String() != "one\ntwo\n" && !strings.HasPrefix(string(got), "three\n") && !strings.HasPrefix(string(got), "two\n") {
-		t.Errorf("old %q, new %q", old.String(), got)
+	l.w.failed = func(error, int) { l.use(change.out, change.options) }
+	const records = 10
+	var slots []slot[record]
+	for i := range records {
+		slots = append(slots, slot[record]{entry: record{Record: *numbered(i)}})
+	}
+	slots[1].lost = 7
+	l.w.batch(taken[record]{slots: slots})
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, cut := out.String(), ""
+	if i := strings.LastIndex(old, "\n"); i >= 0 {
+		old, cut = old[:i+1], old[i+1:]
+	}
+	if there, lost := account(t, old); there+strings.Count(string(text), "CONNECT") != records || there == 0 || cut == "" ||
+		lost+7*strings.Count(string(text), "records-lost:7") != 7 {
+		t.Errorf("old %q and %q, new %q", old, cut, text)
 	}
 }
 
@@ -336,22 +347,22 @@ func TestLongTextIsBoundedByItsBytes(t *testing.T) {
 
 func TestAPanicLosesOneEntryAndTellsTheStack(t *testing.T) {
 	var out bytes.Buffer
-	o, _ := newOutput("", &out)
 	var stacks int
-	w := &writer[int]{out: o}
-	w.encode = func(b []byte, n *int) []byte {
+	w := &writer[int]{}
+	s := &sink[int]{out: newStream(&out)}
+	s.encode = func(b []byte, n *int) []byte {
 		if *n == 1 {
 			panic("a fault")
 		}
 		return fmt.Appendln(b, *n)
 	}
-	w.mark = func(b []byte, lost uint64) []byte { return fmt.Appendln(b, "lost", lost) }
+	s.mark = func(b []byte, lost uint64) []byte { return fmt.Appendln(b, "lost", lost) }
 	w.fault = func(v any, stack []byte) {
 		if v == "a fault" && bytes.Contains(stack, []byte("panic")) {
 			stacks++
 		}
 	}
-	w.start()
+	w.start(s)
 	for i := range 3 {
 		w.put(&i, 0)
 	}
@@ -384,8 +395,8 @@ func TestTheProcessLogWaitsForNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := NewWriter(w, JSON)
-	log := zap.New(zapcore.NewCore(Encoder(JSON), p, zapcore.InfoLevel))
+	p := NewWriter(w, JSON, zapcore.InfoLevel)
+	log := zap.New(p.Core())
 	const lines = 2 * maxWaiting
 	for range lines {
 		log.Info("said", zap.String("what", "\u009b2J\u2028"))

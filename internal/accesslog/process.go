@@ -2,6 +2,7 @@ package accesslog
 
 import (
 	"io"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -9,24 +10,44 @@ import (
 )
 
 // Writer hands whole lines to a stream without waiting for it: what the process
-// itself has to say must hold up no tunnel either. It is a zapcore.WriteSyncer for
-// encoders of this package. Close it at the end.
-type Writer struct{ w writer[[]byte] }
+// itself has to say must hold up no tunnel either. Core is what to make a
+// zap.Logger of, and Change changes what that writes. Close it at the end.
+type Writer struct {
+	w     writer[[]byte]
+	level zap.AtomicLevel
+	form  atomic.Pointer[form]
+}
 
-// NewWriter returns a writer to a stream, in the format that the lines have.
-func NewWriter(stream io.Writer, f Format) *Writer {
-	out, _ := newOutput("", stream) // opens nothing
-	p := &Writer{}
-	p.w.out = out
-	p.w.encode = func(b []byte, line *[]byte) []byte { return appendEscaped(b, *line) }
-	e := newEncoder(f)
-	p.w.mark = func(b []byte, lost uint64) []byte {
-		return e.append(b, zapcore.Entry{Level: zapcore.WarnLevel, Time: time.Now(), Message: "messages lost"},
-			[]zapcore.Field{zap.Uint64("lost", lost)})
-	}
-	p.w.start()
+// form is a way to write messages.
+type form struct {
+	encoder zapcore.Encoder // what it adds to is its clones
+	mark    *encoder        // for the writer's goroutine alone
+}
+
+// NewWriter returns a writer to a stream. It takes lines of the level and above.
+func NewWriter(stream io.Writer, f Format, level zapcore.Level) *Writer {
+	p := &Writer{level: zap.NewAtomicLevel()}
+	p.Change(f, level)
+	p.w.start(&sink[[]byte]{
+		out:    newStream(stream),
+		encode: func(b []byte, line *[]byte) []byte { return appendEscaped(b, *line) },
+		mark: func(b []byte, lost uint64) []byte {
+			return p.form.Load().mark.append(b, zapcore.Entry{Level: zapcore.WarnLevel, Time: time.Now(), Message: "messages lost"},
+				[]zapcore.Field{zap.Uint64("lost", lost)})
+		},
+	})
 	return p
 }
+
+// Change has what follows written in a format, from a level on. It never fails.
+func (p *Writer) Change(f Format, level zapcore.Level) {
+	p.form.Store(&form{Encoder(f), newEncoder(f)})
+	p.level.SetLevel(level)
+}
+
+// Core returns what writes a logger's messages in the format, and from the level
+// on, that are in force when they are said.
+func (p *Writer) Core() zapcore.Core { return &core{LevelEnabler: p.level, to: p} }
 
 // Write takes a copy of a line. It never waits and never fails; what finds the
 // queue full is lost.
@@ -47,3 +68,37 @@ func (p *Writer) Close() error {
 	p.w.stop(processTime)
 	return nil
 }
+
+// core is a zapcore.Core whose encoder can change. Fields that a logger carries are
+// kept as they are for that reason, and not encoded once as zap's own core does.
+type core struct {
+	zapcore.LevelEnabler
+	to     *Writer
+	fields []zapcore.Field
+}
+
+func (c *core) With(fields []zapcore.Field) zapcore.Core {
+	return &core{c.LevelEnabler, c.to, append(c.fields[:len(c.fields):len(c.fields)], fields...)}
+}
+
+func (c *core) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.Enabled(e.Level) {
+		return ce.AddCore(e, c)
+	}
+	return ce
+}
+
+func (c *core) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	if len(c.fields) > 0 {
+		fields = append(c.fields[:len(c.fields):len(c.fields)], fields...)
+	}
+	line, err := c.to.form.Load().encoder.EncodeEntry(e, fields)
+	if err != nil {
+		return err
+	}
+	defer line.Free()
+	_, err = c.to.Write(line.Bytes())
+	return err
+}
+
+func (c *core) Sync() error { return c.to.Sync() }

@@ -10,6 +10,13 @@ import (
 	"sluice/internal/track"
 )
 
+// squid writes records in Squid's native access format.
+type squid struct{}
+
+func (squid) appendRecord(b []byte, r *record) []byte { return appendSquid(b, &r.Record, r.at) }
+
+func (squid) appendLost(b []byte, lost uint64) []byte { return appendSquidLost(b, lost, time.Now()) }
+
 // appendSquid writes a record in Squid's native access format: time, elapsed
 // milliseconds, client, result code and status, bytes sent to the client, method,
 // URL, user, hierarchy and origin address, content type.

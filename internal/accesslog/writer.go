@@ -31,24 +31,24 @@ const (
 // tried again until the writer is closed.
 type writer[T any] struct {
 	queue[T]
-	out    *output
-	encode func(b []byte, entry *T) []byte    // appends one line
-	mark   func(b []byte, lost uint64) []byte // appends a line on lost entries
-	fault  func(value any, stack []byte)      // is told of a panic; nil: nobody
-	failed func(err error, waiting int)       // is told of a failed write, each; nil: nobody
-	wrote  func()                             // is told of the first write after a failed one; nil: nobody
+	sink   atomic.Pointer[sink[T]]
+	fault  func(value any, stack []byte) // is told of a panic; nil: nobody
+	failed func(err error, waiting int)  // is told of a failed write, each; nil: nobody
+	wrote  func()                        // is told of the first write after a failed one; nil: nobody
 
 	ended chan struct{}
 	quit  atomic.Bool // do not try again
 
 	buf      []byte
 	last     time.Time       // of the last write
+	failing  bool            // it failed
 	flushing []chan struct{} // to be closed after the next write, done or not
 }
 
 // start begins to write.
-func (w *writer[T]) start() {
+func (w *writer[T]) start(s *sink[T]) {
 	w.init()
+	w.sink.Store(s)
 	w.ended = make(chan struct{})
 	go w.run()
 }
@@ -91,79 +91,139 @@ func (w *writer[T]) gather(timer *time.Timer) {
 
 // batch writes what was taken. It returns when it is written, or given up.
 func (w *writer[T]) batch(t taken[T]) {
-	_, chunk, _ := w.out.now()
-	b, from := w.buf[:0], 0 // b has what begins with slot from
-	put := func(n, upTo int) {
-		w.write(b[:n])
-		b = append(b[:0], b[n:]...)
-		w.release(t.slots[from:upTo])
-		from = upTo
+	for slots := t.slots; len(slots) > 0; {
+		slots = slots[w.slots(w.sink.Load(), slots):]
 	}
-	for i := range t.slots {
+	for done := t.lost == 0; !done; {
+		s := w.sink.Load()
+		w.buf = s.mark(w.buf[:0], t.lost)
+		_, done = w.write(s, w.buf)
+	}
+}
+
+// slots writes slots to one sink. It returns how many are done with: all, unless
+// there is another sink before they could be written.
+func (w *writer[T]) slots(s *sink[T], slots []slot[T]) (done int) {
+	b := w.buf[:0] // has what begins with slot done
+	for i := range slots {
 		n := len(b)
-		if s := &t.slots[i]; s.lost > 0 {
-			b = w.mark(b, s.lost)
+		if lost := slots[i].lost; lost > 0 {
+			b = s.mark(b, lost)
 		}
-		b = w.line(b, &t.slots[i].entry)
-		if len(b) > chunk && n > 0 {
-			put(n, i)
+		b = w.line(s, b, &slots[i].entry)
+		if len(b) > s.out.chunk && n > 0 {
+			taken, all := w.write(s, b[:n])
+			if !all {
+				return done + w.whole(slots[done:i], taken)
+			}
+			b = append(b[:0], b[n:]...)
+			w.release(slots[done:i])
+			done = i
 		}
 	}
-	if t.lost > 0 {
-		b = w.mark(b, t.lost)
-	}
-	put(len(b), len(t.slots))
+	taken, all := w.write(s, b)
 	w.buf = b[:0]
 	if cap(b) > 2*maxFileChunk {
 		w.buf = nil
 	}
+	if !all {
+		return done + w.whole(slots[done:], taken)
+	}
+	w.release(slots[done:])
+	return len(slots)
+}
+
+// whole releases the slots of which so many lines were written: one for each, with
+// one before it on what was lost there. The last slot may lack only its own.
+func (w *writer[T]) whole(slots []slot[T], taken int) (n int) {
+	for ; n < len(slots); n++ {
+		s := &slots[n]
+		if s.lost > 0 && taken > 0 {
+			s.lost = 0
+			taken--
+		}
+		if taken == 0 {
+			break
+		}
+		taken--
+	}
+	w.release(slots[:n])
+	return n
 }
 
 // line appends one entry. One that panics is left out, and told as lost.
-func (w *writer[T]) line(b []byte, entry *T) (out []byte) {
+func (w *writer[T]) line(s *sink[T], b []byte, entry *T) (out []byte) {
 	defer func() {
 		if v := recover(); v != nil {
 			if w.fault != nil {
 				w.fault(v, debug.Stack())
 			}
-			out = w.mark(b, 1)
+			out = s.mark(b, 1)
 		}
 	}()
-	return w.encode(b, entry)
+	return s.encode(b, entry)
 }
 
-// write writes lines, however often it has to try. When the output is another one
-// in the middle of a line, that begins anew there.
-func (w *writer[T]) write(b []byte) {
+// write writes lines, however often it has to try, until they are written or given
+// up. When there is another sink before that it says false, and how many whole lines
+// this one has taken.
+func (w *writer[T]) write(s *sink[T], b []byte) (taken int, all bool) {
 	retry := minRetry
-	failing := false
-	_, _, generation := w.out.now()
+	all = true
 	for done := 0; done < len(b); {
-		out, _, g := w.out.now()
-		if g != generation {
-			done, generation = bytes.LastIndexByte(b[:done], '\n')+1, g
-		}
-		n, err := tryWrite(out, b[done:])
+		n, err := tryWrite(s.out.w, b[done:])
 		done += n
 		if err == nil {
-			if failing && w.wrote != nil {
+			if w.failing && w.wrote != nil {
 				w.wrote()
 			}
-			failing = false
+			w.failing = false
 			continue
 		}
-		failing = true
-		if w.failed != nil {
-			_, waiting := w.losses()
-			w.failed(err, waiting)
-		}
-		w.flushing = append(w.flushing, w.waiters()...)
-		w.flushed()
-		if w.quit.Load() || !w.pause(retry) {
-			return
+		if w.sink.Load().out == s.out && !w.again(err, retry) {
+			return 0, true
 		}
 		retry = min(2*retry, maxRetry)
+		switch next := w.sink.Load(); {
+		case next.out != s.out:
+			return countLines(b[:done], s.out.end), false
+		case next != s: // the line that has begun is completed first
+			b, all = b[:begun(b, done, s.out.end)], false
+		}
 	}
+	return countLines(b, s.out.end), all
+}
+
+// countLines returns how many whole lines there are.
+func countLines(b []byte, end string) int { return bytes.Count(b, []byte(end)) }
+
+// begun returns where the line ends that the first bytes have begun.
+func begun(b []byte, done int, end string) int {
+	if done == 0 || bytes.HasSuffix(b[:done], []byte(end)) {
+		return done
+	}
+	i := bytes.Index(b[done:], []byte(end))
+	return done + i + len(end)
+}
+
+// again tells of a write that failed, and waits until it may be tried again. It
+// says false when nobody waits for it any more.
+func (w *writer[T]) again(err error, pause time.Duration) bool {
+	w.failing = true
+	if w.failed != nil {
+		_, waiting := w.losses()
+		w.failed(err, waiting)
+	}
+	w.flushing = append(w.flushing, w.waiters()...)
+	w.flushed()
+	return !w.quit.Load() && w.pause(pause)
+}
+
+// use has what is not written yet, and all that follows, written to another sink.
+func (w *writer[T]) use(s *sink[T]) (before *sink[T]) {
+	before = w.sink.Swap(s)
+	w.nudge()
+	return before
 }
 
 func (w *writer[T]) flushed() {

@@ -43,9 +43,9 @@ type Gate struct {
 	// Panicked, if not nil, is told of each panic that has ended a transaction. Set
 	// it before the first request.
 	Panicked func(id track.ID, value any, stack []byte)
-	// Opened, if not nil, gets a record when a destination is connected. Set it
-	// before the first request.
-	Opened func(*track.Record)
+	// Opened, if not nil, is asked when a destination is connected what gets a record
+	// of that; nil: nobody wants one now. Set it before the first request.
+	Opened func() func(*track.Record)
 	// Count, if not nil, gets each transaction's final record together with the bytes
 	// that its Uncounted has not told of yet, before the record is written. Set it
 	// before the first request.

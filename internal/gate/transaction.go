@@ -183,9 +183,12 @@ func errKilled() *egress.Error {
 const retryAfter = 5 * time.Second
 
 func (t *Transaction) opened() {
-	if t.gate.Opened != nil {
+	if t.gate.Opened == nil {
+		return
+	}
+	if record := t.gate.Opened(); record != nil {
 		r := t.Snapshot()
-		t.gate.Opened(&r)
+		record(&r)
 	}
 }
 

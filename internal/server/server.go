@@ -68,8 +68,8 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log level: %w", err)
 	}
-	s := &Server{cfg: cfg, stderr: accesslog.NewWriter(o.Stderr, format)}
-	s.log = zap.New(zapcore.NewCore(accesslog.Encoder(format), s.stderr, level))
+	s := &Server{cfg: cfg, stderr: accesslog.NewWriter(o.Stderr, format, level)}
+	s.log = zap.New(s.stderr.Core())
 	s.access, err = accesslog.Open(accesslog.Options{
 		Format: format, Path: cfg.Log.Access, Stdout: o.Stdout, Debug: level <= zapcore.DebugLevel, Log: s.log,
 	})
@@ -90,7 +90,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	s.shortage.over = s.spares.plenty
 	s.spares.fill()
 	s.gate = gate.New(policy, s.access.Record)
-	s.gate.Opened = s.access.Opened()
+	s.gate.Opened = s.access.Opened
 	s.gate.Panicked = s.panicked
 	loops := o.Loops
 	if loops == 0 {
