@@ -79,8 +79,10 @@ type Result struct {
 	Conn  *net.TCPConn   // nil on failure; the caller closes it
 	Addr  netip.AddrPort // the address that Conn is connected to
 	Tries int            // connections begun
-	DNS   time.Duration  // until the first dial, or until there was none to begin
-	Dial  time.Duration  // from there to the end
+	// DNS is the time until the first dial, or until there was none to begin; 0 of an
+	// address, for there was no look-up.
+	DNS  time.Duration
+	Dial time.Duration // from there to the end
 }
 
 // call is one Dial.
@@ -151,7 +153,10 @@ func (c *call) end(ctx context.Context, conn *net.TCPConn, a netip.Addr) (Result
 	if c.res.Tries == 0 {
 		c.begun = now
 	}
-	c.res.DNS, c.res.Dial = c.begun.Sub(c.start), now.Sub(c.begun)
+	c.res.Dial = now.Sub(c.begun)
+	if !c.Host.IsAddr() {
+		c.res.DNS = c.begun.Sub(c.start)
+	}
 	if conn != nil {
 		c.res.Conn, c.res.Addr = conn, netip.AddrPortFrom(a, c.Port)
 		return c.res, nil

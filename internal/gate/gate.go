@@ -46,6 +46,10 @@ type Gate struct {
 	// Opened, if not nil, is asked when a destination is connected what gets a record
 	// of that; nil: nobody wants one now. Set it before the first request.
 	Opened func() func(*track.Record)
+	// Dialed, if not nil, is told what came of each dial, which may be more than one of
+	// a transaction; the error is nil when it has led to a connection. Set it before
+	// the first request.
+	Dialed func(egress.Result, *egress.Error)
 	// Count, if not nil, gets each transaction's final record together with the bytes
 	// that its Uncounted has not told of yet, before the record is written. Set it
 	// before the first request.
@@ -71,6 +75,10 @@ func (g *Gate) Live() *track.Table { return g.live }
 
 // Clients returns the table of the clients' budgets.
 func (g *Gate) Clients() *limit.Table { return g.clients }
+
+// Tunnels returns how many connections to origins there are, with those that are
+// being dialled: MaxTunnels bounds them.
+func (g *Gate) Tunnels() int { return int(g.tunnels.Load()) }
 
 // Drain makes the gate refuse new tunnels and requests from now on. What is
 // under way goes on.

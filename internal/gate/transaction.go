@@ -158,6 +158,9 @@ func (t *Transaction) Dial(ctx context.Context) (*Origin, *egress.Error) {
 	t.mu.Lock()
 	t.rec.Tries, t.rec.DNS, t.rec.Dial, t.rec.Address = res.Tries, res.DNS, res.Dial, res.Addr
 	t.mu.Unlock()
+	if t.gate.Dialed != nil {
+		t.gate.Dialed(res, e)
+	}
 	if e != nil {
 		o.release()
 		if e.Kind == egress.ClientGone && t.howKilled() != "" {
@@ -256,6 +259,11 @@ func (t *Transaction) Kill(how, why string) {
 func (t *Transaction) Snapshot() track.Record {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.snapshot()
+}
+
+// snapshot is for who holds mu.
+func (t *Transaction) snapshot() track.Record {
 	r := t.rec
 	r.Total = time.Since(r.Start)
 	r.Up, r.Down = t.Bytes()
@@ -268,12 +276,22 @@ func (t *Transaction) Bytes() (up, down int64) {
 	return up + t.up.Load(), down + t.down.Load()
 }
 
-// Uncounted returns what has been relayed since the last call.
-func (t *Transaction) Uncounted() (up, down int64) {
+// Uncounted returns what has been relayed since the last call. After the end it is
+// nothing: what was left then went with the record.
+func (t *Transaction) Uncounted() track.Uncounted {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	u := track.Uncounted{Protocol: t.rec.Protocol, Rule: t.rec.Rule}
+	if !t.done {
+		u.Up, u.Down = t.count(t.Bytes())
+	}
+	return u
+}
+
+// count returns what of the bytes relayed so far was not counted before; the caller
+// holds mu.
+func (t *Transaction) count(up, down int64) (newUp, newDown int64) {
 	before := t.counted
-	up, down = t.Bytes()
 	t.counted = [2]int64{up, down}
 	return up - before[0], down - before[1]
 }
@@ -359,8 +377,9 @@ func (t *Transaction) finish(f Finish, reason string) {
 	}
 	t.done, t.onKill = true, nil
 	killed, why := t.killed, t.why
+	r := t.snapshot()
+	up, down := t.count(r.Up, r.Down) // now, so that all counts add up to the record
 	t.mu.Unlock()
-	r := t.Snapshot()
 	r.Status, r.ClosedBy, r.How, r.Outcome, r.Reason = f.Status, f.ClosedBy, f.How, f.Outcome.String(), reason
 	if killed != "" {
 		r.ClosedBy, r.How = track.Sluice, killed
@@ -373,7 +392,6 @@ func (t *Transaction) finish(f Finish, reason string) {
 		}
 	}
 	if t.gate.Count != nil {
-		up, down := t.Uncounted()
 		t.gate.Count(&r, up, down)
 	}
 	defer t.gate.live.Remove(r.ID) // who waits for the end finds the record written

@@ -223,6 +223,18 @@ func (t *Table) Len() int {
 	return n
 }
 
+// Busy returns the number of clients that have a tunnel.
+func (t *Table) Busy() int {
+	n := 0
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		n += len(s.clients) - s.resting
+		s.mu.Unlock()
+	}
+	return n
+}
+
 func (t *Table) shard(key netip.Addr) *shard {
 	return &t.shards[maphash.Comparable(t.seed, key)%uint64(len(t.shards))]
 }

@@ -37,6 +37,29 @@ func TestAClientHasItsTunnelsAndNoMore(t *testing.T) {
 	third.Release()
 }
 
+func TestOnlyClientsWithTunnelsAreBusy(t *testing.T) {
+	table := NewTable()
+	l := Limits{Tunnels: 2, New: 3}
+	busy := func(want int) {
+		t.Helper()
+		if n := table.Busy(); n != want {
+			t.Errorf("%d clients have tunnels, want %d", n, want)
+		}
+	}
+	busy(0)
+	one, two := admit(t, table, someone, l), admit(t, table, someone, l)
+	other := admit(t, table, netip.MustParseAddr("192.0.2.8"), l)
+	table.Admit(someone, l) // is refused
+	busy(2)
+	one.Release()
+	other.Release()
+	busy(1)
+	two.Release()
+	busy(0)
+	admit(t, table, someone, l) // its third within the second
+	busy(1)
+}
+
 func TestNewTunnelsHaveARate(t *testing.T) {
 	table := NewTable()
 	l := Limits{New: 5}

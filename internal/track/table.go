@@ -16,13 +16,21 @@ type Live interface {
 	Snapshot() Record
 	// Bytes returns what it has relayed so far: client to origin, and back.
 	Bytes() (up, down int64)
-	// Uncounted returns what it has relayed since the last call. It is for the one
-	// that keeps totals of all transactions, so that each byte is counted once.
-	Uncounted() (up, down int64)
+	// Uncounted returns what it has relayed since the last call, and nothing once it
+	// has ended. It is for the one that keeps totals of all transactions, so that each
+	// byte is counted once.
+	Uncounted() Uncounted
 	// Kill ends the transaction soon, with how as its record's How and reason as
 	// its Reason. It does not wait, and may be called at any time and more than
 	// once: the first counts.
 	Kill(how, reason string)
+}
+
+// Uncounted is a share of a transaction's bytes, and what totals they belong to.
+type Uncounted struct {
+	Protocol Protocol
+	Rule     string // "" before one has decided
+	Up, Down int64  // bytes, client to origin and back
 }
 
 // Table holds the live transactions of one process.

@@ -22,9 +22,9 @@ func add(t *Table) *thing {
 	return x
 }
 
-func (x *thing) Snapshot() Record            { return Record{ID: x.id} }
-func (x *thing) Bytes() (up, down int64)     { return 0, 0 }
-func (x *thing) Uncounted() (up, down int64) { return 0, 0 }
+func (x *thing) Snapshot() Record        { return Record{ID: x.id} }
+func (x *thing) Bytes() (up, down int64) { return 0, 0 }
+func (x *thing) Uncounted() Uncounted    { return Uncounted{} }
 
 func (x *thing) Kill(how, _ string) {
 	x.once.Do(func() { x.how = how; go x.t.Remove(x.id) })
