@@ -1,0 +1,249 @@
+package metrics
+
+import (
+	"errors"
+	"io"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"sluice/acl"
+	"sluice/internal/egress"
+	"sluice/internal/gate"
+	"sluice/internal/track"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// scrape returns the lines that begin with the prefix.
+func scrape(t testing.TB, m *Metrics, prefix string) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	m.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if w.Code != 200 {
+		t.Errorf("status %d", w.Code)
+	}
+	var found strings.Builder
+	for line := range strings.Lines(w.Body.String()) {
+		if strings.HasPrefix(line, prefix) {
+			found.WriteString(line)
+		}
+	}
+	return found.String()
+}
+
+func want(t *testing.T, m *Metrics, prefix, lines string) {
+	t.Helper()
+	if d := cmp.Diff(strings.TrimLeft(lines, "\n"), scrape(t, m, prefix)); d != "" {
+		t.Error(d)
+	}
+}
+
+// newGate returns a gate that m counts for, with rule "r" that allows all.
+func newGate(t testing.TB) (*gate.Gate, *Metrics) {
+	t.Helper()
+	policy, err := acl.New([]acl.Rule{{Name: "r", Action: acl.Allow, Ports: []acl.PortRange{{First: 1, Last: 65535}}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := gate.New(&gate.Policy{ACL: policy, Dialer: &egress.Dialer{}}, func(*track.Record) {})
+	m := New(Options{Live: g.Live().List})
+	g.Count, g.Dialed = m.Count, m.Dialed
+	return g, m
+}
+
+// begin starts a transaction that rule "r" allows.
+func begin(t testing.TB, g *gate.Gate, p track.Protocol) *gate.Transaction {
+	t.Helper()
+	tx := g.Begin(gate.Source{Client: netip.MustParseAddrPort("192.0.2.7:4444")}, p)
+	if e := tx.To("192.0.2.1", "443"); e != nil {
+		t.Error(e)
+	}
+	if e := tx.Decide(); e != nil {
+		t.Error(e)
+	}
+	return tx
+}
+
+func TestBytesShowBeforeTheirTunnelEnds(t *testing.T) {
+	g, m := newGate(t)
+	tx := begin(t, g, track.Connect)
+	up, down := tx.Counters()
+	up.Add(100)
+	down.Add(20)
+	bytes := `
+sluice_bytes_total{direction="down",protocol="connect",rule="r"} 20
+sluice_bytes_total{direction="up",protocol="connect",rule="r"} 100
+`
+	want(t, m, "sluice_bytes", bytes)
+	want(t, m, "sluice_bytes", bytes)
+	want(t, m, "sluice_requests_total", "")
+	want(t, m, "sluice_requests_in_progress{", `
+sluice_requests_in_progress{protocol="connect"} 1
+sluice_requests_in_progress{protocol="http"} 0
+sluice_requests_in_progress{protocol="socks5"} 0
+`)
+	up.Add(5)
+	tx.Finish(gate.Finish{})
+	want(t, m, "sluice_bytes", strings.ReplaceAll(bytes, "100", "105"))
+	want(t, m, "sluice_requests_total", `
+sluice_requests_total{outcome="ok",protocol="connect",rule="r"} 1
+`)
+	want(t, m, `sluice_requests_in_progress{protocol="connect"}`, `
+sluice_requests_in_progress{protocol="connect"} 0
+`)
+	want(t, m, `sluice_tunnel_duration_seconds_count{protocol="connect"}`, `
+sluice_tunnel_duration_seconds_count{protocol="connect"} 1
+`)
+}
+
+func TestARefusalIsCountedByItsCause(t *testing.T) {
+	g, m := newGate(t)
+	for range 2 {
+		g.Begin(gate.Source{}, track.SOCKS5).Fail(gate.Malformed("what?"), 0)
+	}
+	begin(t, g, track.HTTP).Fail(&egress.Error{Kind: egress.Timeout, Sentence: "it does not answer"}, 504)
+	want(t, m, "sluice_requests_total", `
+sluice_requests_total{outcome="malformed",protocol="socks5",rule=""} 2
+sluice_requests_total{outcome="timeout",protocol="http",rule="r"} 1
+`)
+	want(t, m, "sluice_bytes", "")
+	want(t, m, `sluice_tunnel_duration_seconds_count{protocol="http"}`, `
+sluice_tunnel_duration_seconds_count{protocol="http"} 0
+`)
+	if d := cmp.Diff(Totals{Requests: map[string]int64{"malformed": 2, "timeout": 1}}, m.Totals()); d != "" {
+		t.Error(d)
+	}
+}
+
+// However many ask meanwhile, no byte is counted twice, none is left out once its
+// transaction has ended, and what one has read does not go back for another.
+func TestManyReadersCountEachByteOnce(t *testing.T) {
+	g, m := newGate(t)
+	const writers, rounds = 4, 200
+	var writing, reading sync.WaitGroup
+	over := make(chan struct{})
+	for range 3 {
+		reading.Go(func() {
+			var last Totals
+			for {
+				now := m.Totals()
+				if now.Up < last.Up || now.Down < last.Down || now.Requests["ok"] < last.Requests["ok"] {
+					t.Errorf("totals go back from %v to %v", last, now)
+				}
+				last = now
+				scrape(t, m, "sluice_bytes_total")
+				select {
+				case <-over:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for range writers {
+		writing.Go(func() {
+			for range rounds {
+				tx := begin(t, g, track.Connect)
+				up, down := tx.Counters()
+				for range 10 {
+					up.Add(1)
+					down.Add(3)
+				}
+				tx.Finish(gate.Finish{})
+			}
+		})
+	}
+	writing.Wait()
+	n := int64(writers * rounds)
+	if d := cmp.Diff(Totals{Up: 10 * n, Down: 30 * n, Requests: map[string]int64{"ok": n}}, m.Totals()); d != "" {
+		t.Errorf("all have ended: %s", d)
+	}
+	close(over)
+	reading.Wait()
+}
+
+func TestAFailedReloadShowsUntilOneSucceeds(t *testing.T) {
+	m := New(Options{})
+	want(t, m, "sluice_config_last_reload_successful", "sluice_config_last_reload_successful 1\n")
+	at := scrape(t, m, "sluice_config_last_reload_success_timestamp_seconds")
+	time.Sleep(2 * time.Millisecond)
+	m.Reloaded(errors.New("line 3: no"))
+	want(t, m, "sluice_config_last_reload_successful", "sluice_config_last_reload_successful 0\n")
+	want(t, m, "sluice_config_last_reload_success_timestamp_seconds", at)
+	m.Reloaded(nil)
+	want(t, m, "sluice_config_last_reload_successful", "sluice_config_last_reload_successful 1\n")
+	want(t, m, "sluice_config_reloads_total", `
+sluice_config_reloads_total{result="failure"} 1
+sluice_config_reloads_total{result="success"} 1
+`)
+	if now := scrape(t, m, "sluice_config_last_reload_success_timestamp_seconds"); now == at {
+		t.Errorf("the time of the last success stays %s", at)
+	}
+}
+
+func TestLookupsAndDialsAreTimed(t *testing.T) {
+	m := New(Options{})
+	for _, d := range []struct {
+		r egress.Result
+		e *egress.Error
+	}{
+		{egress.Result{DNS: 250 * time.Millisecond, Dial: 500 * time.Millisecond, Tries: 1}, nil},
+		{egress.Result{Dial: 2 * time.Second, Tries: 1}, nil}, // an address
+		{egress.Result{DNS: 4 * time.Second}, &egress.Error{Kind: egress.ResolverTimeout}},
+		{egress.Result{DNS: 250 * time.Millisecond, Dial: 10 * time.Second, Tries: 1}, &egress.Error{Kind: egress.Timeout}},
+		{egress.Result{DNS: time.Second}, &egress.Error{Kind: egress.ClientGone}},
+	} {
+		m.Dialed(d.r, d.e)
+	}
+	want(t, m, "sluice_dns_duration_seconds_sum", "sluice_dns_duration_seconds_sum 4.5\n")
+	want(t, m, "sluice_dns_duration_seconds_count", "sluice_dns_duration_seconds_count 3\n")
+	want(t, m, "sluice_dial_duration_seconds_sum", "sluice_dial_duration_seconds_sum 2.5\n")
+	want(t, m, "sluice_dial_duration_seconds_count", "sluice_dial_duration_seconds_count 2\n")
+}
+
+func TestTheStateOfTheServerIsAskedAtEachScrape(t *testing.T) {
+	s := State{Tunnels: 1, MaxTunnels: 2, Clients: 3, Handshakes: 4, MaxHandshakes: 5, OverHandshakes: 6,
+		OverMaxHandshakes: 7, AcceptFailures: 8, RecordsLost: 9, Panics: 10}
+	m := New(Options{State: func() State { return s }, Version: "v1.2.3"})
+	s.Draining = true
+	for _, line := range []string{
+		"sluice_tunnels 1", "sluice_max_tunnels 2", "sluice_clients 3", "sluice_handshakes 4", "sluice_max_handshakes 5",
+		`sluice_connections_reset_total{bound="handshakes"} 6`, `sluice_connections_reset_total{bound="max_handshakes"} 7`,
+		"sluice_accept_failures_total 8", "sluice_log_records_lost_total 9", "sluice_panics_total 10", "sluice_draining 1",
+	} {
+		name, _, _ := strings.Cut(line, " ")
+		want(t, m, name+" ", line+"\n")
+	}
+	if info := scrape(t, m, "sluice_build_info"); !strings.Contains(info, `version="v1.2.3"`) {
+		t.Errorf("build info %s", info)
+	}
+}
+
+// A reader that stops reading keeps a place, but no more than that.
+func TestScrapesAreBounded(t *testing.T) {
+	m := New(Options{})
+	hold := make(chan struct{})
+	begun := make(chan struct{}, scrapes)
+	m.state = func() State { begun <- struct{}{}; <-hold; return State{} }
+	var wg sync.WaitGroup
+	for range scrapes {
+		wg.Go(func() { m.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/metrics", nil)) })
+	}
+	for range scrapes {
+		<-begun
+	}
+	w := httptest.NewRecorder()
+	m.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if body, _ := io.ReadAll(w.Body); w.Code != 503 {
+		t.Errorf("one more is answered with %d %.100s", w.Code, body)
+	}
+	close(hold)
+	wg.Wait()
+}
