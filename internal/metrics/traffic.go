@@ -73,29 +73,25 @@ func (m *Metrics) countLive() (live [protocols + 1]int) {
 	return live
 }
 
-// Totals are sums over everything since the start.
-type Totals struct {
-	Up, Down int64            // bytes, client to origin and back
-	Requests map[string]int64 // that have ended, by outcome; those that never came are left out
-}
-
-// Totals counts what has passed until now. A byte is counted once, whoever asks. It
-// costs what asking each live transaction costs: some ms for 20,000 of them.
-func (m *Metrics) Totals() Totals {
+// Totals returns the bytes relayed since the start, client to origin and back, and how
+// many requests have ended with each outcome; those that never came are left out. A
+// byte is counted once, whoever asks. It costs what asking each live transaction
+// costs: some ms for 20,000 of them.
+func (m *Metrics) Totals() (up, down int64, requests map[string]uint64) {
 	m.countLive()
-	t := Totals{Requests: make(map[string]int64)}
+	requests = make(map[string]uint64)
 	for _, s := range *m.rules.Load() {
 		for p := range s.requests {
-			t.Up += int64(s.up[p].Load())
-			t.Down += int64(s.down[p].Load())
+			up += int64(s.up[p].Load())
+			down += int64(s.down[p].Load())
 			for i := range s.requests[p] {
 				if n := s.requests[p][i].Load(); n > 0 {
-					t.Requests[m.names[i]] += int64(n)
+					requests[m.names[i]] += n
 				}
 			}
 		}
 	}
-	return t
+	return up, down, requests
 }
 
 // traffic collects requests and bytes.

@@ -50,9 +50,10 @@ func (s *Server) serveAdmin(version string) {
 		Config:    func() (*config.Config, time.Time) { return s.inForce(), started },
 		Listening: s.listening,
 		Explain:   s.explain,
+		Totals:    s.metrics.Totals,
+		Metrics:   s.metrics,
 	})
 	s.admin.server = admin.Server(s.admin.handler)
-	s.gate.Count = s.admin.handler.Count
 }
 
 // inForce returns the configuration with the bound that the machine has set.

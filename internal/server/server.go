@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,6 +23,7 @@ import (
 	"sluice/internal/config"
 	"sluice/internal/gate"
 	"sluice/internal/limit"
+	"sluice/internal/metrics"
 	"sluice/internal/relay"
 	"sluice/internal/track"
 	"sluice/socks"
@@ -35,6 +37,7 @@ type Server struct {
 	stderr    *accesslog.Writer // beneath log
 	access    *accesslog.Log
 	gate      *gate.Gate
+	metrics   *metrics.Metrics
 	http      *forward.Handler
 	socks     *socks.Handler
 	listeners []*listener
@@ -46,6 +49,7 @@ type Server struct {
 	spares   spares
 	crew     crew
 	shortage shortage
+	panics   atomic.Uint64
 	wg       sync.WaitGroup // accept loops and connections
 }
 
@@ -56,7 +60,7 @@ type Options struct {
 	// Loops is for how many loops of the relay GOMAXPROCS was raised; 0: for none,
 	// and they take turns with everything else.
 	Loops int
-	// Version of this program, for the admin interface.
+	// Version of this program, for the admin interface and the metrics.
 	Version string
 }
 
@@ -92,6 +96,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	s.gate = gate.New(policy, s.access.Record)
 	s.gate.Opened = s.access.Opened
 	s.gate.Panicked = s.panicked
+	s.count(o.Version, room)
 	loops := o.Loops
 	if loops == 0 {
 		loops = relay.Loops(runtime.GOMAXPROCS(0))
@@ -216,5 +221,6 @@ func (s *Server) recovered(conn *net.TCPConn) {
 // panicked logs a panic that has ended one connection; id is 0 when that had made
 // no request.
 func (s *Server) panicked(id track.ID, value any, stack []byte) {
+	s.panics.Add(1)
 	s.log.Error("panic while serving a connection", zap.Stringer("id", id), zap.Any("panic", value), zap.ByteString("stack", stack))
 }

@@ -22,6 +22,7 @@ type shortage struct {
 	began    time.Time
 	last     time.Time
 	failures int
+	total    uint64 // failures since the start
 	stopped  bool
 }
 
@@ -35,6 +36,7 @@ func (s *shortage) failed(listener string, err error) {
 		return
 	}
 	s.failures++
+	s.total++
 	s.last = time.Now()
 	if s.timer != nil {
 		return
@@ -62,6 +64,13 @@ func (s *shortage) look() {
 	s.timer, s.failures = nil, 0
 }
 
+// count returns how often accepting has failed since the start.
+func (s *shortage) count() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.total
+}
+
 func (s *shortage) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +92,7 @@ type turnedAway struct {
 	client  int         // over their client's bound, since the last line
 	server  int         // over that of all clients
 	latest  netip.Addr
-	total   uint64
+	total   [2]uint64 // since the start: over their client's bound, over that of all
 	stopped bool
 }
 
@@ -95,12 +104,13 @@ func (t *turnedAway) add(client netip.Addr, why limit.Reason) {
 	if t.stopped {
 		return
 	}
-	t.total++
 	t.latest = client
 	if why == limit.TooMany {
 		t.client++
+		t.total[0]++
 	} else {
 		t.server++
+		t.total[1]++
 	}
 	if t.timer == nil {
 		t.write()
@@ -111,7 +121,7 @@ func (t *turnedAway) add(client netip.Addr, why limit.Reason) {
 func (t *turnedAway) write() {
 	t.log.Warn("connections reset, for too many are without a tunnel",
 		zap.Int("over_handshakes", t.client), zap.Int("over_max_handshakes", t.server),
-		zap.Stringer("latest", t.latest.Unmap()), zap.Uint64("total", t.total))
+		zap.Stringer("latest", t.latest.Unmap()), zap.Uint64("total", t.total[0]+t.total[1]))
 	t.client, t.server = 0, 0
 	if t.every == 0 {
 		t.every = turnedAwayEvery
@@ -129,6 +139,14 @@ func (t *turnedAway) tick() {
 	default:
 		t.timer = nil
 	}
+}
+
+// counts returns how many there were since the start, over their client's bound and
+// over that of all.
+func (t *turnedAway) counts() (client, server uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.total[0], t.total[1]
 }
 
 func (t *turnedAway) stop() {

@@ -35,4 +35,7 @@ func TestAShortageThatComesAndGoesIsOneInTheLog(t *testing.T) {
 	}
 	s.failed(":3128", errors.New("again"))
 	waitFor(t, func() bool { return strings.Count(out.String(), "\n") == 4 })
+	if n := s.count(); n != 4 {
+		t.Errorf("%d failures are counted, want all 4", n)
+	}
 }

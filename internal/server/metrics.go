@@ -1,0 +1,39 @@
+package server
+
+import (
+	"sluice/internal/metrics"
+	"sluice/internal/track"
+)
+
+// count has everything counted from here on.
+func (s *Server) count(version string, r room) {
+	s.metrics = metrics.New(metrics.Options{
+		Version: version,
+		Live:    s.gate.Live().List,
+		State:   func() metrics.State { return s.state(r) },
+	})
+	s.gate.Count, s.gate.Dialed = s.counted, s.metrics.Dialed
+}
+
+// counted is told of the end of each transaction.
+func (s *Server) counted(r *track.Record, up, down int64) {
+	s.metrics.Count(r, up, down)
+	if s.admin != nil {
+		s.admin.handler.Count(r, up, down)
+	}
+}
+
+func (s *Server) state(r room) metrics.State {
+	m := metrics.State{
+		Tunnels: s.gate.Tunnels(), MaxTunnels: s.gate.Policy().MaxTunnels,
+		Clients:        s.gate.Clients().Busy(),
+		MaxHandshakes:  r.handshakes,
+		AcceptFailures: s.shortage.count(),
+		RecordsLost:    s.access.Lost(),
+		Panics:         s.panics.Load(),
+		Draining:       s.gate.Draining(),
+	}
+	m.Handshakes, _ = s.waiting.Len()
+	m.OverHandshakes, m.OverMaxHandshakes = s.turned.counts()
+	return m
+}
