@@ -15,7 +15,7 @@ import (
 // use. Errors say that the manager was not told; the service itself is none the
 // worse for it.
 type Notifier struct {
-	socket   socket
+	socket   *socket
 	watchdog time.Duration // the manager wants to hear this often; 0: it does not
 }
 
@@ -24,7 +24,7 @@ type Notifier struct {
 // pings need none when the process has run out; Close gives it back.
 func NewNotifier() (*Notifier, error) {
 	s, err := openSocket()
-	if err != nil || s.none() {
+	if err != nil || s == nil {
 		return nil, err
 	}
 	n := &Notifier{socket: s}
@@ -35,7 +35,7 @@ func NewNotifier() (*Notifier, error) {
 	return n, nil
 }
 
-// Close gives the descriptor back.
+// Close gives the descriptor back. What is told afterwards nobody hears.
 func (n *Notifier) Close() {
 	if n != nil {
 		n.socket.close()

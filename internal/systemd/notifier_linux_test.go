@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -132,6 +133,31 @@ func TestAManagerThatIsGoneIsToldNothing(t *testing.T) {
 	os.Rename(os.Getenv("NOTIFY_SOCKET"), strings.TrimSuffix(os.Getenv("NOTIFY_SOCKET"), "2"))
 	if err := n.Ready("serving 0 tunnels"); err != nil {
 		t.Errorf("one that has come anew is not found: %v", err)
+	}
+}
+
+func TestManyMayTellAtOnceAndAfterTheEnd(t *testing.T) {
+	m := newManager(t, filepath.Join(t.TempDir(), "notify"))
+	n := newNotifier(t)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 50 {
+				if err := n.Ready("serving 0 tunnels"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 4 * 50 {
+		if got := m.hears(); got != "READY=1\nSTATUS=serving 0 tunnels" {
+			t.Errorf("it hears %q", got)
+		}
+	}
+	wg.Wait()
+	n.Close()
+	if err := n.Ready("serving 0 tunnels"); err != nil {
+		t.Error(err)
 	}
 }
 
