@@ -76,7 +76,7 @@ func (x *exchange) prepare(h *head) *egress.Error {
 	x.http10 = h.minor == 0
 	x.body = h.body()
 	// A proxy keeps no connection with an HTTP/1.0 client (RFC 9112, section 9.3).
-	x.last = x.http10 || h.close
+	x.last = x.http10 || h.close || x.s.h.Gate.Draining()
 	switch string(h.method) {
 	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
 		x.idempotent = true
@@ -186,7 +186,7 @@ func (x *exchange) run() (again bool) {
 	s, origin := x.s, x.s.origin.Conn
 	up, down := x.tx.Counters()
 	upBudget, downBudget := s.origin.Budgets()
-	stop := x.stopper(upBudget != nil || downBudget != nil)
+	stop := x.stopper()
 	x.up = lane{origin, relay.Meter{Budget: upBudget, Count: up, Stop: stop}}
 	x.down = lane{s.conn, relay.Meter{Budget: downBudget, Count: down, Stop: stop}}
 	x.stall = stall{tx: x.tx, idle: s.h.Gate.Policy().Idle, conns: [2]*net.TCPConn{s.conn, origin}, up: up, down: down}
@@ -229,12 +229,8 @@ func (x *exchange) abandon() {
 }
 
 // stopper makes what ends waits for budgets, for they may be longer than anybody
-// should wait for the end of a process; without budgets there is no such wait.
-func (x *exchange) stopper(budgets bool) <-chan struct{} {
-	if !budgets {
-		x.stop = func() {}
-		return nil
-	}
+// should wait for the end of a process.
+func (x *exchange) stopper() <-chan struct{} {
 	c := make(chan struct{})
 	x.stop = sync.OnceFunc(func() { close(c) })
 	return c

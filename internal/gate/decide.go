@@ -8,7 +8,10 @@ import (
 
 // Decide asks the rules about a request that this proxy answers by itself. It
 // dials nothing and takes no place.
-func (t *Transaction) Decide() *egress.Error { return t.decide() }
+func (t *Transaction) Decide() *egress.Error {
+	t.policy = t.gate.Policy()
+	return t.decide()
+}
 
 // Began sets the time that the record counts from: of a request that could not be
 // read, when its connection was accepted or its first byte came.

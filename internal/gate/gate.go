@@ -26,6 +26,8 @@ type Policy struct {
 	Handshake  time.Duration // from accept, or from the request before, to a complete request
 	Idle       time.Duration // of tunnels and between the bytes of an HTTP exchange
 	MaxTunnels int           // all clients together; 0: no bound
+	// Recheck says that Swap ends what is live and would be refused.
+	Recheck bool
 }
 
 // Gate admits requests under the policy in force. It is safe for concurrent use.
@@ -64,9 +66,6 @@ func New(p *Policy, record func(*track.Record)) *Gate {
 	return g
 }
 
-// Swap puts another policy in force for requests to come.
-func (g *Gate) Swap(p *Policy) { g.policy.Store(p) }
-
 // Policy returns the policy in force.
 func (g *Gate) Policy() *Policy { return g.policy.Load() }
 
@@ -80,8 +79,8 @@ func (g *Gate) Clients() *limit.Table { return g.clients }
 // being dialled: MaxTunnels bounds them.
 func (g *Gate) Tunnels() int { return int(g.tunnels.Load()) }
 
-// Drain makes the gate refuse new tunnels and requests from now on. What is
-// under way goes on.
+// Drain makes the gate refuse new tunnels and requests from now on, but for those
+// that came by an inherited listener. What is under way goes on.
 func (g *Gate) Drain() { g.draining.Store(true) }
 
 // Draining tells whether Drain was called.
@@ -101,7 +100,14 @@ type Source struct {
 	// Spare says that the process has no descriptor left but the one that it kept
 	// for this connection: what the rules admit is told that the proxy is full.
 	Spare bool
+	// Inherited says that the listener is not this process's own, and that those who
+	// come while this one ends are its successor's. Whom this one has accepted it
+	// serves, in a drain too, so that nobody is refused in an upgrade.
+	Inherited bool
 }
+
+// refusesNew tells whether what comes from a source comes too late.
+func (g *Gate) refusesNew(s Source) bool { return g.Draining() && !s.Inherited }
 
 // Begin starts a transaction. It ends, with one record, by Fail, Finish, or the
 // end of Relay; one of these must follow.

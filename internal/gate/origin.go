@@ -29,7 +29,7 @@ type Origin struct {
 }
 
 // Budgets returns what bytes are charged to: client to origin, and back.
-func (o *Origin) Budgets() (up, down *limit.Bucket) { return o.lease.Up, o.lease.Down }
+func (o *Origin) Budgets() (up, down *limit.Budget) { return &o.lease.Up, &o.lease.Down }
 
 // Close closes the connection and gives the client's place back.
 func (o *Origin) Close() {
@@ -45,10 +45,7 @@ func (o *Origin) admit(client netip.Addr) *egress.Error {
 		return full("this proxy has no descriptor left")
 	}
 	p, n := o.policy, int(o.gate.tunnels.Add(1))
-	var l limit.Limits
-	if o.rule < len(p.Limits) {
-		l = p.Limits[o.rule]
-	}
+	l := p.limits(o.rule)
 	if p.MaxTunnels > 0 {
 		if n > p.MaxTunnels {
 			o.gate.tunnels.Add(-1)
@@ -56,9 +53,8 @@ func (o *Origin) admit(client netip.Addr) *egress.Error {
 		}
 		l.Few = limit.Few(n-1, p.MaxTunnels)
 	}
-	lease, reason, wait := o.gate.clients.Admit(client, l)
+	reason, wait := o.gate.clients.Admit(&o.lease, client, l)
 	if reason == limit.Admitted {
-		o.lease = lease
 		o.source.Connection.Leave()
 		return nil
 	}

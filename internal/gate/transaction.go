@@ -28,12 +28,12 @@ type Transaction struct {
 	policy   *Policy
 	req      acl.Request
 	decision acl.Decision
-	origin   *Origin // the last one dialled; it may have been closed, or kept for another request
 	tunnel   relay.Tunnel
 	up, down atomic.Int64 // bytes of an HTTP exchange
 
 	mu      sync.Mutex
 	rec     track.Record
+	origin  *Origin  // the last one dialled; it may have been closed, or kept for another request
 	counted [2]int64 // bytes up and down that Uncounted has told of
 	onKill  func()
 	killed  string
@@ -59,7 +59,7 @@ func (t *Transaction) Request(method, path string) {
 // longer than a handshake may take, and checks nothing any more in a drain: a check
 // that is under way cannot be ended.
 func (t *Transaction) Login(user, password string) *egress.Error {
-	if t.gate.Draining() {
+	if t.gate.refusesNew(t.source) {
 		return errDraining()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -143,17 +143,13 @@ func (t *Transaction) decide() *egress.Error {
 // Origin must be closed, unless Relay takes it over. ctx ends the dial early;
 // the caller ends it when the client leaves, and has OnKill end it.
 func (t *Transaction) Dial(ctx context.Context) (*Origin, *egress.Error) {
-	if t.gate.Draining() {
+	if t.gate.refusesNew(t.source) {
 		return nil, errDraining()
 	}
-	if e := t.decide(); e != nil {
+	o, e := t.admit()
+	if e != nil {
 		return nil, e
 	}
-	o := &Origin{gate: t.gate, source: t.source, host: t.req.Host, port: t.req.Port, user: t.req.User, rule: t.decision.Rule, policy: t.policy}
-	if e := o.admit(t.req.Client); e != nil {
-		return nil, e
-	}
-	t.origin = o
 	res, e := t.policy.Dialer.Dial(ctx, t.target())
 	t.mu.Lock()
 	t.rec.Tries, t.rec.DNS, t.rec.Dial, t.rec.Address = res.Tries, res.DNS, res.Dial, res.Addr
@@ -171,6 +167,28 @@ func (t *Transaction) Dial(ctx context.Context) (*Origin, *egress.Error) {
 	o.Conn, o.address = res.Conn, res.Addr
 	t.opened()
 	return o, nil
+}
+
+// admit decides and takes the client's place, under one policy. Of a swap meanwhile
+// either this learns here, or Swap finds the place taken and adopts it.
+func (t *Transaction) admit() (*Origin, *egress.Error) {
+	for {
+		t.policy = t.gate.Policy()
+		if e := t.decide(); e != nil {
+			return nil, e
+		}
+		o := &Origin{gate: t.gate, source: t.source, host: t.req.Host, port: t.req.Port, user: t.req.User, rule: t.decision.Rule, policy: t.policy}
+		if e := o.admit(t.req.Client); e != nil {
+			return nil, e
+		}
+		t.mu.Lock()
+		t.origin = o
+		t.mu.Unlock()
+		if t.gate.Policy() == t.policy {
+			return o, nil
+		}
+		o.release()
+	}
 }
 
 func errDraining() *egress.Error {
@@ -203,17 +221,24 @@ func (t *Transaction) target() egress.Target {
 			if i < 0 {
 				return ""
 			}
-			return fmt.Sprintf("rule %s denies an address of %s to %s", t.policy.ACL.Rule(i).Name, t.req.Host, t.req.Client)
+			return deniedAddress(t.policy.ACL, i, t.req)
 		}
 	}
 	return target
+}
+
+// deniedAddress says that a deny rule, by its index, names an address of the
+// requested name.
+func deniedAddress(p *acl.Policy, rule int, req acl.Request) string {
+	return fmt.Sprintf("rule %s denies an address of %s to %s", p.Rule(rule).Name, req.Host, req.Client)
 }
 
 // Reuse decides about a further HTTP request to the destination of an origin
 // connection that this client holds. It says false when the connection does not
 // fit any more (another rule or policy decides now), and Dial is to be called.
 func (t *Transaction) Reuse(o *Origin) (bool, *egress.Error) {
-	if t.gate.Draining() || o.policy != t.policy || o.host != t.req.Host || o.port != t.req.Port || o.user != t.req.User {
+	t.policy = t.gate.Policy()
+	if t.gate.refusesNew(t.source) || o.policy != t.policy || o.host != t.req.Host || o.port != t.req.Port || o.user != t.req.User {
 		return false, nil
 	}
 	if e := t.decide(); e != nil {
@@ -223,8 +248,11 @@ func (t *Transaction) Reuse(o *Origin) (bool, *egress.Error) {
 		return false, nil
 	}
 	t.mu.Lock()
-	t.rec.Address = o.address
+	t.rec.Address, t.origin = o.address, o
 	t.mu.Unlock()
+	if t.gate.Policy() != t.policy {
+		return false, nil // as in admit
+	}
 	t.opened()
 	return true, nil
 }
@@ -299,9 +327,11 @@ func (t *Transaction) count(up, down int64) (newUp, newDown int64) {
 // Relay takes over both connections and returns at once; early is what the client
 // sent behind its request. The record is written when the tunnel ends.
 func (t *Transaction) Relay(client *net.TCPConn, o *Origin, early []byte) {
+	t.mu.Lock()
 	t.origin = o
+	t.mu.Unlock()
 	t.tunnel.Start(client, o.Conn, relay.Options{
-		Up: o.lease.Up, Down: o.lease.Down, Idle: t.policy.Idle, Early: early, Poller: t.gate.Poller,
+		Up: &o.lease.Up, Down: &o.lease.Down, Idle: t.policy.Idle, Early: early, Poller: t.gate.Poller,
 	}, t.relayed)
 	t.OnKill(func() { t.tunnel.Kill(t.howKilled()) })
 }

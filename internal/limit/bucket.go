@@ -8,11 +8,25 @@ import (
 	"golang.org/x/time/rate"
 )
 
+// Budget is what the bytes of one tunnel are charged to, one way. It is the Bucket
+// of its client, or none, and a reload may make it another one. The nil and the zero
+// Budget are unlimited.
+type Budget struct{ bucket atomic.Pointer[Bucket] }
+
+// Bucket returns the bucket in force, or nil, which is unlimited. What waits for one
+// may go when this returns another.
+func (b *Budget) Bucket() *Bucket {
+	if b == nil {
+		return nil
+	}
+	return b.bucket.Load()
+}
+
 // Bucket is one direction's budget of bytes, shared by all tunnels that a client
-// has under one rule. The nil Bucket is unlimited.
+// has under one rule. Its rate does not change. The nil Bucket is unlimited.
 type Bucket struct {
 	limiter *rate.Limiter
-	chunk   atomic.Int64
+	chunk   int
 }
 
 // Unlimited is the rate, in bytes per second, that stands for no limit. Zero
@@ -32,25 +46,33 @@ const maxChunk = 512 << 10
 // worth of payload.
 const minChunk = 1460
 
+// newBucket returns a full bucket, or nil for a rate that is no limit.
 func newBucket(perSecond, burst int64) *Bucket {
 	if perSecond <= 0 || perSecond == Unlimited {
 		return nil
 	}
-	b := &Bucket{limiter: rate.NewLimiter(rate.Limit(perSecond), int(burst))}
-	b.set(perSecond, burst)
-	return b
+	chunk := int64(float64(perSecond) * chunkTime.Seconds())
+	return &Bucket{
+		limiter: rate.NewLimiter(rate.Limit(perSecond), int(burst)),
+		chunk:   int(min(max(chunk, minChunk), maxChunk, burst)),
+	}
 }
 
-// set changes the budget of live tunnels too.
-func (b *Bucket) set(perSecond, burst int64) {
-	if b.limiter.Limit() != rate.Limit(perSecond) {
-		b.limiter.SetLimit(rate.Limit(perSecond))
-	}
-	if b.limiter.Burst() != int(burst) {
-		b.limiter.SetBurst(int(burst))
-	}
-	chunk := int64(float64(perSecond) * chunkTime.Seconds())
-	b.chunk.Store(min(max(chunk, minChunk), maxChunk, burst))
+// is tells whether the bucket has this rate and burst.
+func (b *Bucket) is(perSecond, burst int64) bool {
+	return b.limiter.Limit() == rate.Limit(perSecond) && b.limiter.Burst() == int(burst)
+}
+
+// succeed takes over what is left in the bucket that this one takes the place of, so
+// that a change of limits is no second burst. Debts are forgiven.
+func (b *Bucket) succeed(old *Bucket, now time.Time) {
+	left := min(max(int(old.limiter.TokensAt(now)), 0), b.limiter.Burst())
+	b.limiter.ReserveN(now, b.limiter.Burst()-left)
+}
+
+// refill is how long it takes an empty bucket to be full again.
+func (b *Bucket) refill() time.Duration {
+	return time.Duration(float64(b.limiter.Burst()) / float64(b.limiter.Limit()) * float64(time.Second))
 }
 
 // Chunk returns the most bytes to ask Take for at once.
@@ -58,7 +80,7 @@ func (b *Bucket) Chunk() int {
 	if b == nil {
 		return math.MaxInt
 	}
-	return int(b.chunk.Load())
+	return b.chunk
 }
 
 // Take takes n bytes, at most Chunk, out of the budget and returns how long to

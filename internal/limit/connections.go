@@ -15,9 +15,8 @@ import (
 // What has no bound of time of its own must not be counted here; whoever enters a
 // connection closes it in the end.
 type Connections struct {
-	perClient, total int
-
 	mu      sync.Mutex
+	most, total int // of one client, of all
 	used    int
 	clients map[netip.Addr]int // no entry is 0, so that whoever is gone is forgotten
 }
@@ -25,14 +24,25 @@ type Connections struct {
 // NewConnections returns a count with places for total connections, of which one
 // client has at most perClient, and never more than a quarter.
 func NewConnections(perClient, total int) *Connections {
-	return &Connections{
-		perClient: max(1, min(perClient, total/4)), total: total,
-		clients: make(map[netip.Addr]int),
-	}
+	c := &Connections{clients: make(map[netip.Addr]int)}
+	c.Resize(perClient, total)
+	return c
 }
 
-// PerClient returns how many places one client has at most.
-func (c *Connections) PerClient() int { return c.perClient }
+// Resize changes the number of places. Connections that are over it now stay, and
+// keep new ones out.
+func (c *Connections) Resize(perClient, total int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.most, c.total = max(1, min(perClient, total/4)), total
+}
+
+// Places returns how many places one client has at most, and how many there are.
+func (c *Connections) Places() (perClient, total int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.most, c.total
+}
 
 // Connection is one that has entered. It starts out without a tunnel. The nil
 // Connection is not counted.
@@ -60,7 +70,7 @@ func (c *Connections) Enter(addr netip.Addr) (*Connection, Reason) {
 	defer c.mu.Unlock()
 	own := c.clients[key]
 	switch few := Few(c.used, c.total); {
-	case own >= c.perClient:
+	case own >= c.most:
 		return nil, TooMany
 	case c.used >= c.total, few > 0 && own >= few:
 		return nil, Scarce

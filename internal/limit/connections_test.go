@@ -114,15 +114,32 @@ func TestHowManyAreFew(t *testing.T) {
 	}
 }
 
+func TestABoundThatIsLoweredTurnsNobodyOut(t *testing.T) {
+	c := NewConnections(10, 100)
+	first, second := enter(t, c, someone), enter(t, c, someone)
+	c.Resize(1, 100)
+	counts(t, c, 2, 1)
+	first.Close()
+	if _, reason := c.Enter(someone); reason != TooMany {
+		t.Errorf("over the new bound: %v", reason)
+	}
+	second.Close()
+	enter(t, c, someone)
+	c.Resize(10, 4)
+	if perClient, total := c.Places(); perClient != 1 || total != 4 {
+		t.Errorf("%d of %d, want a quarter at most", perClient, total)
+	}
+}
+
 func TestWhenPlacesRunOutAClientWithFewTunnelsGetsOne(t *testing.T) {
 	table := NewTable()
 	for range 3 {
 		admit(t, table, someone, Limits{Tunnels: 5})
 	}
-	if _, reason, _ := table.Admit(someone, Limits{Tunnels: 5, Few: 3}); reason != Scarce {
+	if reason, _ := table.Admit(new(Lease), someone, Limits{Tunnels: 5, Few: 3}); reason != Scarce {
 		t.Errorf("the fourth of one that has three: %v", reason)
 	}
-	if _, reason, _ := table.Admit(someone, Limits{Tunnels: 3, Few: 3}); reason != TooMany {
+	if reason, _ := table.Admit(new(Lease), someone, Limits{Tunnels: 3, Few: 3}); reason != TooMany {
 		t.Errorf("at its own limit: %v", reason)
 	}
 	admit(t, table, netip.MustParseAddr("192.0.2.8"), Limits{Tunnels: 5, Few: 3})

@@ -55,7 +55,7 @@ func (s *shard) sweep(now time.Time) {
 func (c *client) memory() time.Duration {
 	m := forgetAfter
 	for _, b := range c.budgets {
-		m = max(m, b.refill)
+		m = max(m, b.refill())
 	}
 	return m
 }

@@ -11,6 +11,7 @@ import (
 	"hash/maphash"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -63,18 +64,13 @@ type client struct {
 	prev, next *client // in the ring of those without tunnels
 	tunnels    int
 	opening    *rate.Limiter // nil: no bound
-	budgets    map[budgetKey]*budget
+	budgets    map[budgetKey]*Bucket
 	idle       time.Time // since when it has no tunnel
 }
 
 type budgetKey struct {
 	upload bool
 	class  string
-}
-
-type budget struct {
-	*Bucket
-	refill time.Duration // until an empty bucket is full again
 }
 
 // NewTable returns an empty table. It needs no closing: it has no goroutine.
@@ -99,17 +95,18 @@ func Key(a netip.Addr) netip.Addr {
 	return a
 }
 
-// Lease is a client's place for one tunnel. Release gives it back.
+// Lease is a client's place for one tunnel. Release gives it back. It must not be
+// copied.
 type Lease struct {
-	Up, Down *Bucket // nil: unlimited
-	table    *Table
+	Up, Down Budget
+	table    atomic.Pointer[Table]
 	key      netip.Addr
 }
 
-// Admit takes a place for one tunnel. When it is refused, the reason and the
-// time after which another attempt makes sense are returned, and nothing has to
-// be released. The limits of the latest call hold for live tunnels too.
-func (t *Table) Admit(addr netip.Addr, l Limits) (Lease, Reason, time.Duration) {
+// Admit takes a place for one tunnel and fills in its lease. When it is refused, the
+// reason and the time after which another attempt makes sense are returned, and
+// nothing has to be released.
+func (t *Table) Admit(lease *Lease, addr netip.Addr, l Limits) (Reason, time.Duration) {
 	key := Key(addr)
 	s := t.shard(key)
 	now := time.Now()
@@ -123,27 +120,48 @@ func (t *Table) Admit(addr netip.Addr, l Limits) (Lease, Reason, time.Duration) 
 		s.rest(c, now)
 	}
 	if l.Tunnels > 0 && c.tunnels >= l.Tunnels {
-		return Lease{}, TooMany, time.Second
+		return TooMany, time.Second
 	}
 	if l.Few > 0 && c.tunnels >= l.Few {
-		return Lease{}, Scarce, 0
+		return Scarce, 0
 	}
 	if wait := c.open(now, l.New); wait > 0 {
-		return Lease{}, TooQuickly, wait
+		return TooQuickly, wait
 	}
 	if c.tunnels == 0 {
 		s.wake(c)
 	}
 	c.tunnels++
-	burst := l.Burst
+	lease.key = key
+	lease.charge(c, l, now)
+	lease.table.Store(t)
+	return Admitted, 0
+}
+
+// Change puts other limits in force for a tunnel that is live. Nothing happens after
+// Release.
+func (l *Lease) Change(limits Limits) {
+	t := l.table.Load()
+	if t == nil {
+		return
+	}
+	s := t.shard(l.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// Release may have been quicker.
+	if c := s.clients[l.key]; l.table.Load() != nil && c != nil {
+		l.charge(c, limits, time.Now())
+	}
+}
+
+// charge has the tunnel's bytes charged to the client's buckets.
+func (l *Lease) charge(c *client, limits Limits, now time.Time) {
+	burst := limits.Burst
 	if burst <= 0 {
 		burst = defaultBurst
 	}
-	return Lease{
-		Up:    c.bucket(budgetKey{true, l.UploadClass}, l.Upload, burst),
-		Down:  c.bucket(budgetKey{false, l.DownloadClass}, l.Download, burst),
-		table: t, key: key,
-	}, Admitted, 0
+	l.Up.bucket.Store(c.bucket(budgetKey{true, limits.UploadClass}, limits.Upload, burst, now))
+	l.Down.bucket.Store(c.bucket(budgetKey{false, limits.DownloadClass}, limits.Download, burst, now))
 }
 
 // open asks for one new tunnel and returns how long to wait when there is none.
@@ -166,29 +184,27 @@ func (c *client) open(now time.Time, perSecond float64) time.Duration {
 	return time.Duration(missing / perSecond * float64(time.Second))
 }
 
-// bucket finds a budget and brings it to its rate; nil is unlimited. A bucket
-// whose limit was lifted stays with the tunnels that have it, at the highest rate
-// there is.
-func (c *client) bucket(key budgetKey, perSecond, burst int64) *Bucket {
-	b := c.budgets[key]
+// bucket finds the bucket of a rate, or makes it; nil is unlimited. When the rate is
+// another one than before, tunnels that have the old bucket keep it until their
+// leases are changed.
+func (c *client) bucket(key budgetKey, perSecond, burst int64, now time.Time) *Bucket {
+	old := c.budgets[key]
 	switch {
 	case !limited(perSecond):
-		if b != nil {
-			b.set(Unlimited, burst)
-			delete(c.budgets, key)
-		}
+		delete(c.budgets, key)
 		return nil
-	case b == nil:
-		b = &budget{Bucket: newBucket(perSecond, burst)}
-		if c.budgets == nil {
-			c.budgets = make(map[budgetKey]*budget, 1)
-		}
-		c.budgets[key] = b
-	default:
-		b.set(perSecond, burst)
+	case old != nil && old.is(perSecond, burst):
+		return old
 	}
-	b.refill = time.Duration(float64(burst) / float64(perSecond) * float64(time.Second))
-	return b.Bucket
+	b := newBucket(perSecond, burst)
+	if old != nil {
+		b.succeed(old, now)
+	}
+	if c.budgets == nil {
+		c.budgets = make(map[budgetKey]*Bucket, 1)
+	}
+	c.budgets[key] = b
+	return b
 }
 
 func limited(perSecond int64) bool { return perSecond > 0 && perSecond != Unlimited }
@@ -196,11 +212,10 @@ func limited(perSecond int64) bool { return perSecond > 0 && perSecond != Unlimi
 // Release gives the place back. The zero Lease has none, and a second call
 // finds nothing to give.
 func (l *Lease) Release() {
-	t := l.table
+	t := l.table.Swap(nil)
 	if t == nil {
 		return
 	}
-	l.table = nil
 	s := t.shard(l.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,9 +9,10 @@ import (
 
 var someone = netip.MustParseAddr("192.0.2.7")
 
-func admit(t *testing.T, table *Table, a netip.Addr, l Limits) Lease {
+func admit(t *testing.T, table *Table, a netip.Addr, l Limits) *Lease {
 	t.Helper()
-	lease, reason, _ := table.Admit(a, l)
+	lease := new(Lease)
+	reason, _ := table.Admit(lease, a, l)
 	if reason != Admitted {
 		t.Fatalf("%v refused: %v", a, reason)
 	}
@@ -23,14 +24,14 @@ func TestAClientHasItsTunnelsAndNoMore(t *testing.T) {
 	l := Limits{Tunnels: 2}
 	first := admit(t, table, someone, l)
 	second := admit(t, table, someone, l)
-	if _, reason, wait := table.Admit(someone, l); reason != TooMany || wait <= 0 {
+	if reason, wait := table.Admit(new(Lease), someone, l); reason != TooMany || wait <= 0 {
 		t.Errorf("the third: %v, %v", reason, wait)
 	}
 	admit(t, table, netip.MustParseAddr("192.0.2.8"), l) // another client has its own
 	first.Release()
 	first.Release() // a second release gives nothing back
 	third := admit(t, table, someone, l)
-	if _, reason, _ := table.Admit(someone, l); reason != TooMany {
+	if reason, _ := table.Admit(new(Lease), someone, l); reason != TooMany {
 		t.Errorf("after one release two were admitted")
 	}
 	second.Release()
@@ -49,7 +50,7 @@ func TestOnlyClientsWithTunnelsAreBusy(t *testing.T) {
 	busy(0)
 	one, two := admit(t, table, someone, l), admit(t, table, someone, l)
 	other := admit(t, table, netip.MustParseAddr("192.0.2.8"), l)
-	table.Admit(someone, l) // is refused
+	table.Admit(new(Lease), someone, l) // is refused
 	busy(2)
 	one.Release()
 	other.Release()
@@ -66,7 +67,7 @@ func TestNewTunnelsHaveARate(t *testing.T) {
 	for range 5 { // one second's worth at once
 		admit(t, table, someone, l)
 	}
-	_, reason, wait := table.Admit(someone, l)
+	reason, wait := table.Admit(new(Lease), someone, l)
 	if reason != TooQuickly || wait <= 0 || wait > time.Second/5 {
 		t.Errorf("the sixth: %v, %v", reason, wait)
 	}
@@ -97,16 +98,16 @@ func TestTunnelsOfOneClassShareOneBudget(t *testing.T) {
 	own := common
 	own.DownloadClass = "docker-hosts"
 	a, b, c := admit(t, table, someone, common), admit(t, table, someone, common), admit(t, table, someone, own)
-	if a.Down == nil || a.Down != b.Down || a.Up != b.Up || a.Down == a.Up {
+	if a.Down.Bucket() == nil || a.Down.Bucket() != b.Down.Bucket() || a.Up.Bucket() != b.Up.Bucket() || a.Down.Bucket() == a.Up.Bucket() {
 		t.Error("two tunnels of one class have budgets of their own")
 	}
-	if c.Down == a.Down {
+	if c.Down.Bucket() == a.Down.Bucket() {
 		t.Error("a rule with a rate of its own shares the common budget")
 	}
-	if c.Up != a.Up {
+	if c.Up.Bucket() != a.Up.Bucket() {
 		t.Error("a rule with a download of its own gives its client a second upload")
 	}
-	if d := admit(t, table, netip.MustParseAddr("192.0.2.8"), common); d.Down == a.Down {
+	if d := admit(t, table, netip.MustParseAddr("192.0.2.8"), common); d.Down.Bucket() == a.Down.Bucket() {
 		t.Error("two clients share a budget")
 	}
 }
@@ -133,7 +134,7 @@ func TestABudgetMakesWaitForWhatIsOverIt(t *testing.T) {
 func TestNoRateIsNoBudget(t *testing.T) {
 	for _, l := range []Limits{{}, {Download: Unlimited, Upload: Unlimited}} {
 		lease := admit(t, NewTable(), someone, l)
-		if lease.Up != nil || lease.Down != nil {
+		if lease.Up.Bucket() != nil || lease.Down.Bucket() != nil {
 			t.Errorf("%+v gives budgets", l)
 		}
 	}
@@ -143,18 +144,39 @@ func TestNoRateIsNoBudget(t *testing.T) {
 	}
 }
 
-func TestNewLimitsHoldForLiveTunnels(t *testing.T) {
+func TestOtherLimitsHoldForLiveTunnels(t *testing.T) {
 	table := NewTable()
-	lease := admit(t, table, someone, Limits{Download: 1 << 20})
-	before := lease.Down.Chunk()
-	admit(t, table, someone, Limits{Download: 64 << 20})
-	if lease.Down.Chunk() <= before || lease.Down.limiter.Limit() != 64<<20 {
-		t.Error("the live tunnel kept its old rate")
+	slow := Limits{Download: 1 << 20, Burst: 1 << 16}
+	one, two := admit(t, table, someone, slow), admit(t, table, someone, slow)
+	old := one.Down.Bucket()
+	old.Take(old.Chunk())
+	old.Take(1 << 16) // more than there is
+	fast := Limits{Download: 64 << 20, Burst: 1 << 16, DownloadClass: "a rule of its own by now"}
+	one.Change(fast)
+	two.Change(fast)
+	if b := one.Down.Bucket(); b == old || b.Chunk() <= old.Chunk() || b != two.Down.Bucket() {
+		t.Error("live tunnels kept their old rate, or do not share the new one")
 	}
-	admit(t, table, someone, Limits{})
-	lease.Down.Take(1 << 20)
-	if wait := lease.Down.Take(1 << 20); wait > time.Millisecond {
-		t.Errorf("a lifted limit makes wait for %v", wait)
+	one.Change(Limits{})
+	if one.Down.Bucket() != nil {
+		t.Error("a limit that was lifted still holds")
+	}
+	one.Release()
+	one.Change(slow)
+	if one.Down.Bucket() != nil {
+		t.Error("limits came back after the tunnel had ended")
+	}
+}
+
+// Else whoever can have the proxy reloaded, or waits for that, has another burst
+// each time.
+func TestAChangeOfLimitsIsNoSecondBurst(t *testing.T) {
+	lease := admit(t, NewTable(), someone, Limits{Download: 1000, Burst: 1 << 20})
+	for b := lease.Down.Bucket(); b.Take(b.Chunk()) == 0; {
+	}
+	lease.Change(Limits{Download: 2000, Burst: 1 << 20})
+	if wait := lease.Down.Bucket().Take(1460); wait < 500*time.Millisecond {
+		t.Errorf("the new bucket was not empty: it makes wait for %v", wait)
 	}
 }
 
@@ -202,7 +224,7 @@ func TestOnlySoManyClientsWithoutTunnelsAreRemembered(t *testing.T) {
 		t.Errorf("%d clients are remembered, want %d at most", n, most+stay)
 	}
 	for _, i := range []int{0, stay - 1, many - 1} { // with tunnels, and the last one without
-		if _, reason, _ := table.Admit(one(i), l); reason != TooQuickly {
+		if reason, _ := table.Admit(new(Lease), one(i), l); reason != TooQuickly {
 			t.Errorf("client %d was forgotten: %v", i, reason)
 		}
 	}
@@ -222,9 +244,10 @@ func sweepAll(table *Table, now time.Time) {
 func TestAdmissionOfAKnownClientAllocatesNothing(t *testing.T) {
 	table := NewTable()
 	l := Limits{Tunnels: 1000, New: 1e9, Download: 1 << 30, Upload: 1 << 30}
-	defer func(l Lease) { l.Release() }(admit(t, table, someone, l))
+	defer admit(t, table, someone, l).Release()
+	var lease Lease
 	if n := testing.AllocsPerRun(1000, func() {
-		lease, _, _ := table.Admit(someone, l)
+		table.Admit(&lease, someone, l)
 		lease.Release()
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
@@ -237,9 +260,10 @@ func BenchmarkAdmit(b *testing.B) {
 			table := NewTable()
 			l := Limits{Tunnels: 1 << 30, New: 1e9, Download: 1 << 30, Upload: 1 << 30}
 			b.ReportAllocs()
+			var lease Lease
 			for i := 0; b.Loop(); i++ {
 				n := i % clients
-				lease, _, _ := table.Admit(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), l)
+				table.Admit(&lease, netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), l)
 				lease.Release()
 			}
 		})

@@ -43,7 +43,7 @@ func (t *Tunnel) copy(client, origin *net.TCPConn, early []byte) {
 
 func (d *direction) init(c *copying, src, dst *net.TCPConn, from Side) {
 	d.c, d.from, d.flow = c, from, c.t.flowFrom(from)
-	d.mover.init(src, dst, d.flow.bucket, &d.flow.count)
+	d.mover.init(src, dst, d.flow.budget, &d.flow.count)
 	d.moved, d.stop = &c.t.moved, c.stop
 	d.halfClosed = &c.t.flowFrom(other(from)).closed
 }

@@ -16,21 +16,21 @@ func TestTunnelsCutWhileTheyWaitLeaveNoDebt(t *testing.T) {
 	inBothModes(t, func(t *testing.T, p *Poller) {
 		b := bucket(t, 20_000, 4<<10) // 73 ms for a segment of 1460 bytes
 		tuns := waiting(t, p, b, 100)
-		if wait := b.Take(1); wait < 3*time.Second {
+		if wait := b.Bucket().Take(1); wait < 3*time.Second {
 			t.Fatalf("with 100 tunnels that wait the next one waits %v only", wait)
 		}
 		for _, tun := range tuns {
 			tun.Kill("killed")
 			tun.ended(t)
 		}
-		if wait := b.Take(1); wait > time.Second {
+		if wait := b.Bucket().Take(1); wait > time.Second {
 			t.Errorf("whoever comes next waits %v", wait)
 		}
 	})
 }
 
 // waiting starts tunnels that wait for a budget.
-func waiting(t *testing.T, p *Poller, b *limit.Bucket, n int) []*tunnel {
+func waiting(t *testing.T, p *Poller, b *limit.Budget, n int) []*tunnel {
 	t.Helper()
 	var tuns []*tunnel
 	for range n {

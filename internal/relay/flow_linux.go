@@ -1,10 +1,16 @@
 package relay
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"sluice/internal/limit"
+)
 
 // moving is the state of a direction in a loop. It is guarded by the tunnel's mu.
 type moving struct {
-	held   *held // what was read and not yet written; nil: nothing
+	paid   *limit.Bucket // the one that was charged last, for what is held or credited
+	due    int64         // when what it waits for is there, since epoch; of a direction that waits
+	held   *held         // what was read and not yet written; nil: nothing
 	credit int   // bytes that the budget was charged for and that are not read yet
 	bulk   bool  // bytes come faster than buffers drain: splice
 	scarce bool  // the budget made it wait: ask before reading
@@ -34,9 +40,9 @@ func (h *held) drop(l *loop) {
 // refund gives the budget back what was taken from it and will not move.
 func (f *flow) refund() {
 	if h := f.held; h != nil && (f.waits || h.due > 0) {
-		f.bucket.Return(len(h.bytes))
+		f.paid.Return(len(h.bytes))
 	}
-	f.bucket.Return(f.credit)
+	f.paid.Return(f.credit)
 	f.credit = 0
 }
 
@@ -115,6 +121,9 @@ func (l *loop) turn(w turn, waited bool) {
 	defer t.unserved()
 	f := t.flowFrom(w.from)
 	if waited {
+		if l.waitOn(t, f, w.from) {
+			return
+		}
 		f.waits = false
 	} else {
 		f.queued = false
@@ -136,21 +145,31 @@ const longWait = 1_500_000
 
 // wait lets a direction go on when its budget allows.
 func (l *loop) wait(t *Tunnel, f *flow, from Side, due int64) {
-	f.waits = true
-	l.timers.push(turn{t, t.seat.place, from}, due)
+	f.waits, f.due = true, due
+	l.timers.push(turn{t, t.seat.place, from}, min(due, l.now+int64(lookAgain)))
 	if due-l.now > longWait {
 		t.see(from, t.seat.watch[from-Client]&^news)
 	}
 }
 
-// charge takes n bytes, at most a chunk at once, from a budget and returns when
+// waitOn goes on waiting when it was only time to look whether the limits have
+// changed, and they have not.
+func (l *loop) waitOn(t *Tunnel, f *flow, from Side) bool {
+	if f.due <= l.now || f.budget.Bucket() != f.paid {
+		return false
+	}
+	l.timers.push(turn{t, t.seat.place, from}, min(f.due, l.now+int64(lookAgain)))
+	return true
+}
+
+// charge takes n bytes, at most a chunk at once, from a bucket and returns when
 // they may go; 0: at once.
-func (l *loop) charge(f *flow, n int) int64 {
+func (l *loop) charge(b *limit.Bucket, n int) int64 {
 	due := int64(0)
 	for n > 0 {
-		k := min(n, f.bucket.Chunk())
+		k := min(n, b.Chunk())
 		n -= k
-		if wait := f.bucket.Take(k); wait > 0 {
+		if wait := b.Take(k); wait > 0 {
 			due = sinceEpoch() + int64(wait)
 		}
 	}
@@ -174,13 +193,15 @@ func (l *loop) step(t *Tunnel, f *flow, from Side) {
 // charges for what it got.
 func (l *loop) stepRead(t *Tunnel, f *flow, from Side) {
 	for range 2 {
-		p := l.buf[:min(len(l.buf), f.bucket.Chunk())]
+		b := f.budget.Bucket()
+		p := l.buf[:min(len(l.buf), b.Chunk())]
 		n, err := unix.Read(t.seat.fd(from), p)
 		switch {
 		case n > 0:
 			due := int64(0)
-			if f.bucket != nil {
-				due = l.charge(f, n)
+			if b != nil {
+				f.paid = b
+				due = l.charge(b, n)
 				f.scarce = due > 0
 			}
 			if !l.send(t, f, from, p[:n], due) {
@@ -224,16 +245,19 @@ func (l *loop) stepKnown(t *Tunnel, f *flow, from Side) {
 		return
 	}
 	n := there
-	if f.bucket != nil {
+	if b := f.budget.Bucket(); b != nil {
 		if f.credit == 0 {
-			f.credit = min(n, f.bucket.Chunk())
-			wait := f.bucket.Take(f.credit)
+			f.paid = b
+			f.credit = min(n, b.Chunk())
+			wait := b.Take(f.credit)
 			if f.scarce = wait > 0; f.scarce {
 				l.wait(t, f, from, l.now+int64(wait))
 				return
 			}
 		}
 		n = min(n, f.credit)
+	} else {
+		f.scarce = false
 	}
 	f.bulk = there >= bufferSize
 	n, ok := l.move(t, f, from, min(n, spliceAtOnce))

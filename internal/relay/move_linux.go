@@ -27,7 +27,7 @@ type platform struct {
 // move waits for bytes and moves at most limit of them, by the cheaper way. io.EOF
 // is a clean end of src.
 func (m *mover) move(limit int64) (n int64, err error) {
-	if m.bucket == nil && !m.bulk && limit >= bufferSize {
+	if m.budget.Bucket() == nil && !m.bulk && limit >= bufferSize {
 		n, err = m.moveSmall()
 	} else {
 		n, err = m.moveKnown(limit)
@@ -105,11 +105,12 @@ func (m *mover) moveKnown(limit int64) (int64, error) {
 	if m.n == 0 {
 		return 0, m.err
 	}
-	n := min(int64(m.n), limit, int64(m.bucket.Chunk()))
+	b := m.budget.Bucket()
+	n := min(int64(m.n), limit, int64(b.Chunk()))
 	if n < bufferSize {
 		m.bulk = false
 	}
-	if err := m.take(int(n)); err != nil {
+	if err := m.take(b, int(n)); err != nil {
 		return 0, err
 	}
 	if m.urgent {

@@ -11,7 +11,7 @@ func (p *platform) init(*mover) {}
 func (m *mover) move(limit int64) (int64, error) {
 	buf := buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(buf)
-	n, err := m.src.Read(buf[:min(int64(bufferSize), limit, int64(m.bucket.Chunk()))])
+	n, err := m.src.Read(buf[:min(int64(bufferSize), limit, int64(m.budget.Bucket().Chunk()))])
 	if n > 0 {
 		if err := m.write(buf[:n]); err != nil {
 			return 0, err

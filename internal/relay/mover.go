@@ -21,7 +21,7 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 // counting. It closes nothing.
 type mover struct {
 	src, dst *net.TCPConn
-	bucket   *limit.Bucket
+	budget   *limit.Budget
 	count    *atomic.Int64
 	moved    *atomic.Int64   // when bytes last moved; nil: nobody asks
 	stop     <-chan struct{} // ends a wait for the budget; nil: nothing does
@@ -31,8 +31,8 @@ type mover struct {
 	platform
 }
 
-func (m *mover) init(src, dst *net.TCPConn, b *limit.Bucket, count *atomic.Int64) {
-	m.src, m.dst, m.bucket, m.count = src, dst, b, count
+func (m *mover) init(src, dst *net.TCPConn, b *limit.Budget, count *atomic.Int64) {
+	m.src, m.dst, m.budget, m.count = src, dst, b, count
 	m.platform.init(m)
 }
 
@@ -45,21 +45,31 @@ func (m *mover) add(n int64) {
 	}
 }
 
-// take waits until n bytes of the budget are there.
-func (m *mover) take(n int) error {
-	err := m.sleep(m.bucket.Take(n))
-	if err != nil {
-		m.bucket.Return(n)
-	}
-	return err
-}
-
-func (m *mover) sleep(wait time.Duration) error {
+// take waits until n bytes of a bucket are there, which is the budget's, or until
+// the budget has another one.
+func (m *mover) take(b *limit.Bucket, n int) error {
+	wait := b.Take(n)
 	if wait <= 0 {
 		return nil
 	}
 	m.waiting.Store(true)
 	defer m.waiting.Store(false)
+	for wait > 0 && m.budget.Bucket() == b {
+		part := min(wait, lookAgain)
+		if err := m.sleep(part); err != nil {
+			b.Return(n)
+			return err
+		}
+		wait -= part
+	}
+	return nil
+}
+
+// lookAgain is how often what waits for its budget finds out that the limits have
+// changed.
+const lookAgain = time.Second
+
+func (m *mover) sleep(wait time.Duration) error {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -73,8 +83,9 @@ func (m *mover) sleep(wait time.Duration) error {
 // write sends bytes that are in memory already, within the budget.
 func (m *mover) write(p []byte) error {
 	for len(p) > 0 {
-		n := min(len(p), m.bucket.Chunk())
-		if err := m.take(n); err != nil {
+		b := m.budget.Bucket()
+		n := min(len(p), b.Chunk())
+		if err := m.take(b, n); err != nil {
 			return err
 		}
 		if err := m.send(p[:n]); err != nil {
@@ -97,7 +108,7 @@ func (m *mover) send(p []byte) error {
 
 // Meter is what moving bytes costs, outside of tunnels.
 type Meter struct {
-	Budget *limit.Bucket // what bytes are charged to; nil: unlimited
+	Budget *limit.Budget // what bytes are charged to; nil: unlimited
 	Count  *atomic.Int64 // what moved is added to it
 	// Stop, when it is closed, ends a wait for the budget by net.ErrClosed; nil:
 	// nothing does.
@@ -107,7 +118,7 @@ type Meter struct {
 // Write sends bytes that are in memory to dst. Its errors are those of dst, as
 // IsWriteError tells, and that of a stopped wait.
 func Write(dst *net.TCPConn, p []byte, meter Meter) error {
-	m := mover{dst: dst, bucket: meter.Budget, count: meter.Count, stop: meter.Stop}
+	m := mover{dst: dst, budget: meter.Budget, count: meter.Count, stop: meter.Stop}
 	return m.write(p)
 }
 

@@ -58,10 +58,11 @@ func (p *Poller) add(t *Tunnel, client, origin *net.TCPConn, early []byte) bool 
 		return false
 	}
 	if len(early) > 0 {
-		t.up.held = &held{bytes: early, due: l.charge(&t.up, len(early))}
+		t.up.paid = t.up.budget.Bucket()
+		t.up.held = &held{bytes: early, due: l.charge(t.up.paid, len(early))}
 	}
 	if !l.seat(t, [2]int32{int32(a), int32(b)}) {
-		t.up.bucket.Return(len(early)) // goroutines charge for it themselves
+		t.up.paid.Return(len(early)) // goroutines charge for it themselves
 		t.up.held = nil
 		unix.Close(a)
 		unix.Close(b)

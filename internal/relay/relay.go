@@ -83,7 +83,7 @@ type Result struct {
 
 // Options are what a tunnel runs under. The zero value has no limits.
 type Options struct {
-	Up, Down *limit.Bucket // client to origin, origin to client; nil: unlimited
+	Up, Down *limit.Budget // client to origin, origin to client; nil: unlimited
 	Idle     time.Duration // without a byte in either direction; 0: for ever
 	// Early is what the client sent before the tunnel stood; it goes to the
 	// origin first. It is not kept longer than that.
@@ -115,7 +115,7 @@ type Tunnel struct {
 // flow is one direction.
 type flow struct {
 	count  atomic.Int64
-	bucket *limit.Bucket
+	budget *limit.Budget
 	closed atomic.Bool // the end of the source was passed on
 	moving
 }
@@ -129,7 +129,7 @@ func sinceEpoch() int64 { return int64(time.Since(epoch)) }
 // without a lock held, and must return soon: other tunnels wait meanwhile.
 func (t *Tunnel) Start(client, origin *net.TCPConn, o Options, end func(Result)) {
 	t.end, t.idle = end, o.Idle
-	t.up.bucket, t.down.bucket = o.Up, o.Down
+	t.up.budget, t.down.budget = o.Up, o.Down
 	t.moved.Store(sinceEpoch())
 	defer t.startRecovered(client, origin)
 	t.mu.Lock()

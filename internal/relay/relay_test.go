@@ -267,13 +267,14 @@ func aSlowReaderIsNotOverrun(t *testing.T, p *Poller) {
 var clientAddr = netip.MustParseAddr("127.0.0.1")
 
 // bucket returns a budget of perSecond with a small burst.
-func bucket(t testing.TB, perSecond, burst int64) *limit.Bucket {
+func bucket(t testing.TB, perSecond, burst int64) *limit.Budget {
 	t.Helper()
-	lease, reason, _ := limit.NewTable().Admit(clientAddr, limit.Limits{Upload: perSecond, Burst: burst})
+	lease := new(limit.Lease)
+	reason, _ := limit.NewTable().Admit(lease, clientAddr, limit.Limits{Upload: perSecond, Burst: burst})
 	if reason != limit.Admitted {
 		t.Fatal(reason)
 	}
-	return lease.Up
+	return &lease.Up
 }
 
 func TestABudgetHoldsBackWhatIsOverIt(t *testing.T) { inBothModes(t, aBudgetHoldsBackWhatIsOverIt) }
@@ -350,4 +351,26 @@ func TestCopyNTellsWhoFailed(t *testing.T) {
 	if err := CopyN(out, in, 64<<20, Meter{Count: &count}); !IsWriteError(err) {
 		t.Errorf("receiver gone: %v is not a write error", err)
 	}
+}
+
+// At 1 B/s a segment of 1460 bytes is due in 24 minutes.
+func TestTunnelsThatWaitGoOnWhenTheirLimitIsLifted(t *testing.T) {
+	inBothModes(t, func(t *testing.T, p *Poller) {
+		var lease limit.Lease
+		limit.NewTable().Admit(&lease, clientAddr, limit.Limits{Upload: 1, Burst: 4 << 10})
+		tun := start(t, Options{Up: &lease.Up, Poller: p})
+		data := random(64 << 10)
+		tun.client.Write(data)
+		tun.client.CloseWrite()
+		tun.origin.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if _, err := io.ReadFull(tun.origin, make([]byte, 1)); err != nil {
+			t.Fatal(err) // the burst
+		}
+		lease.Change(limit.Limits{Upload: 1 << 30})
+		if got, err := io.ReadAll(tun.origin); err != nil || !bytes.Equal(got, data[1:]) {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+		tun.origin.Close()
+		tun.ended(t)
+	})
 }

@@ -30,7 +30,7 @@ func (s *Server) announce(p process, r room, policy *gate.Policy) {
 		s.log.Info("admin address", zap.String("address", s.admin.listener.Addr().String()))
 	}
 	s.log.Info("ready",
-		zap.Int("max_tunnels", r.tunnels), zap.Int("max_handshakes", r.handshakes), zap.Int("handshakes", s.waiting.PerClient()),
+		zap.Int("max_tunnels", r.tunnels), zap.Int("max_handshakes", r.handshakes), zap.Int("handshakes", s.cfg.Limits.Handshakes),
 		zap.Uint64("max_descriptors", p.descriptors),
 		zap.Stringer("handshake", policy.Handshake), zap.Stringer("idle", policy.Idle))
 }

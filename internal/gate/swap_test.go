@@ -1,0 +1,161 @@
+package gate
+
+import (
+	"context"
+	"io"
+	"net"
+	"strings"
+	"testing"
+
+	"sluice/acl"
+	"sluice/internal/limit"
+	"sluice/internal/track"
+)
+
+// policy returns one like the gate's, with other rules.
+func (f *fixture) policy(rules []acl.Rule, change func(*Policy)) *Policy {
+	f.t.Helper()
+	p := *f.Gate.Policy()
+	var err error
+	if p.ACL, err = acl.New(rules, nil); err != nil {
+		f.t.Fatal(err)
+	}
+	p.Limits = make([]limit.Limits, len(rules))
+	if change != nil {
+		change(&p)
+	}
+	return &p
+}
+
+// tunnel opens one and returns its client's end.
+func (f *fixture) tunnel(host string) (*Transaction, net.Conn) {
+	f.t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer ln.Close()
+	client, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	near, err := ln.Accept()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	tx, o, e := f.dial(host)
+	if e != nil {
+		f.t.Fatal(e)
+	}
+	tx.Relay(near.(*net.TCPConn), o, nil)
+	f.t.Cleanup(func() {
+		client.Close()
+		f.Live().KillAll("end of test")
+		f.Live().Drain(context.Background())
+	})
+	return tx, client
+}
+
+func TestATunnelOutlivesTheRuleThatAdmittedIt(t *testing.T) {
+	f := newFixture(t, []acl.Rule{allow("r")}, nil)
+	tx, _ := f.tunnel("127.0.0.1")
+	if n := f.Swap(f.policy(nil, nil)); n != 0 {
+		t.Errorf("%d were ended", n)
+	}
+	if f.Live().Get(tx.ID()) == nil {
+		t.Error("the tunnel was ended")
+	}
+	late, _, e := f.dial("127.0.0.1")
+	if e == nil {
+		t.Fatal("what came after it was admitted")
+	}
+	late.Fail(e, e.Kind.Status())
+}
+
+func TestRecheckEndsWhatTheNewPolicyRefuses(t *testing.T) {
+	noLab := acl.Rule{Name: "no-lab", Action: acl.Deny, To: []string{"127.0.0.0/8", "::1"}, Ports: somePort}
+	for name, c := range map[string]struct {
+		host   string
+		rules  []acl.Rule
+		change func(*Policy)
+		why    string
+	}{
+		"no rule":                   {"127.0.0.1", nil, nil, "the rules have changed: no rule lets"},
+		"a deny rule":               {"127.0.0.1", []acl.Rule{noLab, allow("r")}, nil, "the rules have changed: rule no-lab denies"},
+		"a deny rule for addresses": {"localhost", []acl.Rule{noLab, allow("r")}, nil, "the rules have changed: rule no-lab denies an address of localhost"},
+		"addresses that are not public any more": {"localhost", []acl.Rule{allow("r")}, func(p *Policy) {
+			d := *p.Dialer
+			d.AllowPrivate = nil
+			p.Dialer = &d
+		}, "the rules have changed: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, []acl.Rule{allow("r")}, nil)
+			done := make(chan track.Record, 1)
+			f.record = func(r *track.Record) { done <- *r }
+			_, client := f.tunnel(c.host)
+			if n := f.Swap(f.policy(c.rules, func(p *Policy) {
+				p.Recheck = true
+				if c.change != nil {
+					c.change(p)
+				}
+			})); n != 1 {
+				t.Errorf("%d were ended", n)
+			}
+			r := <-done
+			if r.ClosedBy != track.Sluice || r.How != "recheck" || !strings.HasPrefix(r.Reason, c.why) || r.Outcome != "ok" || r.Decision != "allow" {
+				t.Errorf("record %+v", r)
+			}
+			if _, err := client.Read(make([]byte, 1)); err == nil || err == io.EOF {
+				t.Errorf("the client read %v, not a reset", err)
+			}
+		})
+	}
+}
+
+func TestRecheckLeavesWhatIsStillAdmitted(t *testing.T) {
+	f := newFixture(t, []acl.Rule{allow("r")}, nil)
+	tx, _ := f.tunnel("127.0.0.1")
+	if n := f.Swap(f.policy([]acl.Rule{allow("another")}, func(p *Policy) { p.Recheck = true })); n != 0 || f.Live().Get(tx.ID()) == nil {
+		t.Errorf("%d were ended", n)
+	}
+}
+
+func TestLimitsOfANewPolicyHoldForLiveTunnels(t *testing.T) {
+	f := newFixture(t, []acl.Rule{allow("r")}, nil)
+	tx, _ := f.tunnel("127.0.0.1")
+	_, down := tx.origin.Budgets()
+	if down.Bucket() != nil {
+		t.Fatal("it has a budget already")
+	}
+	f.Swap(f.policy([]acl.Rule{allow("r")}, func(p *Policy) { p.Limits[0].Download = 1 << 20 }))
+	if down.Bucket() == nil {
+		t.Error("the new limit does not hold")
+	}
+	f.Swap(f.policy(nil, nil)) // refused now, and not ended: it keeps what it has
+	if down.Bucket() == nil {
+		t.Error("a tunnel that the rules refuse is free of its limit")
+	}
+	f.Swap(f.policy([]acl.Rule{allow("r")}, nil))
+	if down.Bucket() != nil {
+		t.Error("a limit that was lifted still holds")
+	}
+}
+
+// Whoever asks after Swap has returned is judged by the new policy, also on a
+// connection and for a request that began before.
+func TestARequestThatBeganBeforeASwapIsJudgedByTheNewPolicy(t *testing.T) {
+	f := newFixture(t, []acl.Rule{allow("r")}, nil)
+	_, o, e := f.dial("127.0.0.1")
+	if e != nil {
+		t.Fatal(e)
+	}
+	fresh, further := f.begin("127.0.0.1"), f.begin("127.0.0.1")
+	f.Swap(f.policy(nil, nil))
+	if _, e := fresh.Dial(t.Context()); e == nil {
+		t.Error("a new one was dialled")
+	}
+	if fits, _ := further.Reuse(o); fits {
+		t.Error("a kept origin was used")
+	}
+}
