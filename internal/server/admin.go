@@ -12,6 +12,7 @@ import (
 
 	"sluice/acl"
 	"sluice/internal/admin"
+	"sluice/internal/admin/page"
 	"sluice/internal/config"
 	"sluice/internal/explain"
 )
@@ -52,6 +53,7 @@ func (s *Server) serveAdmin(version string) {
 		Explain:   s.explain,
 		Totals:    s.metrics.Totals,
 		Metrics:   s.metrics,
+		Page:      page.Handler(),
 	})
 	s.admin.server = admin.Server(s.admin.handler)
 }

@@ -38,7 +38,7 @@ func newFeed(t *testing.T, start func() object) *feed {
 	mux.Handle("/", page.Handler())
 	mux.HandleFunc("GET /events", f.events)
 	mux.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, object{"listening": []string{"[::]:3128", "192.0.2.1:1080"}})
+		answer(w, http.StatusOK, object{"listener": []object{{"address": ":3128"}, {"address": ":1080"}}})
 	})
 	mux.HandleFunc("GET /explain", func(w http.ResponseWriter, r *http.Request) {
 		status, body := f.explain(r)

@@ -71,8 +71,8 @@ function figures({ rateDown, rateUp, down, up, live, draining }) {
 async function whereClientsConnect() {
   try {
     const answer = await fetch("config");
-    const { listening: addresses } = await answer.json();
-    listening = (addresses ?? []).map((a) => plain(a?.address ?? a).replace(/^(\[::\]|0\.0\.0\.0):/, ":")).join(" and ");
+    const { listener } = await answer.json();
+    listening = (listener ?? []).map(({ address }) => plain(address)).join(" or ");
     table.schedule();
   } catch {
     listening = ""; // the sentence does without
