@@ -10,7 +10,9 @@
 package accesslog
 
 import (
+	"cmp"
 	"io"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,11 +33,12 @@ const (
 
 // Log writes records. It is safe for concurrent use.
 type Log struct {
-	w      writer[record]
-	log    *zap.Logger
-	stdout *output
-	opened func(*track.Record)
-	extras atomic.Uint32 // kinds of records that are written beside the final ones, a bit for each
+	w       writer[record]
+	log     *zap.Logger
+	stdout  *output
+	sockets sockets
+	opened  func(*track.Record)
+	extras  atomic.Uint32 // kinds of records that are written beside the final ones, a bit for each
 
 	changing sync.Mutex // held while the log gets another sink
 	options  Options    // in force
@@ -50,18 +53,24 @@ type Log struct {
 type Options struct {
 	Format Format
 	// Path is a file to append to, made with mode 0640 when it does not exist;
-	// "stdout" or "" is Stdout.
-	Path   string
-	Stdout io.Writer
-	Debug  bool // write a record when a tunnel opens, too
+	// "stdout" or "" is Stdout, "syslog" the local daemon at Syslog, and "journald"
+	// systemd's at Journal.
+	Path    string
+	Stdout  io.Writer
+	Syslog  string // socket; "": /dev/log
+	Journal string // socket; "": /run/systemd/journal/socket
+	Debug   bool   // write a record when a tunnel opens, too
 	// Log is told when records cannot be written, or are lost, and when that is
 	// over; nil: nobody is. It must not block.
 	Log *zap.Logger
 }
 
+// sockets are those of the daemons.
+type sockets struct{ Syslog, Journal string }
+
 // Open returns a log. Close it at the end.
 func Open(o Options) (*Log, error) {
-	l := &Log{log: o.Log, stdout: newStream(o.Stdout)}
+	l := &Log{log: o.Log, stdout: newStream(o.Stdout), sockets: sockets{o.Syslog, o.Journal}}
 	if l.log == nil {
 		l.log = zap.NewNop()
 	}
@@ -81,6 +90,10 @@ func (l *Log) open(path string) (*output, error) {
 	switch path {
 	case "", "stdout":
 		return l.stdout, nil
+	case "syslog":
+		return openDaemon("syslog daemon", cmp.Or(l.sockets.Syslog, syslogSocket), lineEnd, l.tooLong)
+	case "journald":
+		return openDaemon("journald", cmp.Or(l.sockets.Journal, journalSocket), journalEnd, l.tooLong)
 	}
 	return openFile(path)
 }
@@ -88,6 +101,12 @@ func (l *Log) open(path string) (*output, error) {
 // newSink returns what writes records to an output.
 func newSink(out *output, o Options) *sink[record] {
 	lines := newLines(o.Format)
+	switch o.Path {
+	case "syslog":
+		lines = &syslog{lines, os.Getpid()}
+	case "journald":
+		lines = newJournal(lines)
+	}
 	return &sink[record]{out, lines.appendRecord, lines.appendLost}
 }
 

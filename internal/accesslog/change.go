@@ -8,8 +8,8 @@ type Change struct {
 	out     *output // nil: the one that the log has
 }
 
-// Prepare opens what the options name, and changes nothing yet; Stdout and Log stay
-// those that the log was opened with. With an error there is nothing to commit or
+// Prepare opens what the options name, and changes nothing yet; Stdout, Log and the
+// daemons' sockets stay those that the log was opened with. With an error there is nothing to commit or
 // abort. Where the path is the one in force nothing is opened, so that a reload that
 // leaves it alone does not fail for it: to open it anew is up to Reopen.
 //
@@ -70,8 +70,8 @@ func (l *Log) use(out *output, o Options) {
 	l.apply(o)
 }
 
-// Reopen opens the file anew, for a log that was rotated away, after what came
-// before was written to the old one. When that takes no more, the new one gets it,
+// Reopen opens the file anew, for a log that was rotated away, or connects to the
+// daemon anew, after what came before was written to the old one. When that takes no more, the new one gets it,
 // after a second at the latest.
 func (l *Log) Reopen() error {
 	l.changing.Lock()

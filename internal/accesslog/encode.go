@@ -82,6 +82,13 @@ func newEncoder(f Format) *encoder {
 }
 
 func (e *encoder) appendRecord(b []byte, r *record) []byte {
+	b = e.append(b, e.entry(r), e.fields[:])
+	e.line.rec = nil
+	return b
+}
+
+// entry returns what stands before a record's fields, and prepares these.
+func (e *encoder) entry(r *record) zapcore.Entry {
 	e.line.rec = &r.Record
 	level, message := zapcore.InfoLevel, "tunnel"
 	switch {
@@ -90,13 +97,14 @@ func (e *encoder) appendRecord(b []byte, r *record) []byte {
 	case r.Protocol == track.HTTP:
 		message = "request"
 	}
-	b = e.append(b, zapcore.Entry{Level: level, Time: r.at, Message: message}, e.fields[:])
-	e.line.rec = nil
-	return b
+	return zapcore.Entry{Level: level, Time: r.at, Message: message}
 }
 
+// recordsLost is the message about lost records.
+const recordsLost = "records lost"
+
 func (e *encoder) appendLost(b []byte, lost uint64) []byte {
-	return e.append(b, zapcore.Entry{Level: zapcore.WarnLevel, Time: time.Now(), Message: "records lost"},
+	return e.append(b, zapcore.Entry{Level: zapcore.WarnLevel, Time: time.Now(), Message: recordsLost},
 		[]zapcore.Field{zap.Uint64("lost", lost)})
 }
 

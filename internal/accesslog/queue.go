@@ -61,6 +61,14 @@ func (q *queue[T]) put(entry *T, text int) (in bool) {
 	return true
 }
 
+// miss counts an entry as lost that was taken.
+func (q *queue[T]) miss() {
+	q.mu.Lock()
+	q.lost++
+	q.total++
+	q.mu.Unlock()
+}
+
 func (q *queue[T]) nudge() {
 	select {
 	case q.wake <- struct{}{}:

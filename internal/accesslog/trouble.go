@@ -50,6 +50,12 @@ func (l *Log) lost() {
 	}
 }
 
+// tooLong says that the system sends no datagram as long as a record.
+func (l *Log) tooLong() {
+	l.w.miss()
+	l.lost()
+}
+
 // untold returns how many were lost that nobody was told of.
 func (l *Log) untold() uint64 {
 	total := l.Lost()

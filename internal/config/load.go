@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"time"
 
 	"sluice/acl"
 )
@@ -152,9 +153,25 @@ func (b *builder) log() {
 		}
 	}
 	at := inFile("log", "access")
-	if l.Access != "stdout" && !strings.HasPrefix(l.Access, "/") && !b.errs.has(at) {
-		b.errs.addf(at, `write "stdout", or an absolute path such as "/var/log/sluice/access.log"`, "%q is neither \"stdout\" nor an absolute path", l.Access)
+	if !isLogPlace(l.Access) && !b.errs.has(at) {
+		b.errs.addf(at, `write "stdout", "syslog", "journald", or an absolute path such as "/var/log/sluice/access.log"`, "%q is no place for the access log", l.Access)
 	}
+	at = inFile("log", "interim")
+	if l.Interim > 0 && l.Interim < minInterim && !b.errs.has(at) {
+		b.errs.addf(at, `write at least "10s", or "0s" for none`, "interim is %s, and every long tunnel would leave a record that often", l.Interim)
+	}
+}
+
+// minInterim is the least time between two records of one tunnel's progress: a
+// full table of tunnels must not crowd out the other records.
+const minInterim = 10 * time.Second
+
+func isLogPlace(access string) bool {
+	switch access {
+	case "stdout", "syslog", "journald":
+		return true
+	}
+	return strings.HasPrefix(access, "/")
 }
 
 // tagOf returns the tag of a field of one of the types in file.go.

@@ -21,7 +21,8 @@ var packages string
 type Needs struct {
 	// Root asks for the rights to make network and mount namespaces.
 	Root bool
-	// Programs are names of binaries in PATH or a directory of system binaries.
+	// Programs are names of binaries in PATH or a directory of system binaries, or
+	// absolute paths of binaries.
 	Programs []string
 	// Part says in a few words what is left out without them; empty: the test's
 	// name stands for it.
@@ -55,7 +56,7 @@ func (what Needs) missing() []string {
 		programs = append([]string{"ip", "nsenter", "unshare", "mount", "sh"}, programs...)
 	}
 	for _, name := range programs {
-		if program(name) == name {
+		if _, err := exec.LookPath(program(name)); err != nil {
 			missing = append(missing, name+debianPackage(name))
 		}
 	}
