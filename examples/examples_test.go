@@ -26,6 +26,9 @@ func tests() map[string]func(t *testing.T, path string) {
 		"sluice.service":                   testUnit,
 		"cloud-vm.sh":                      testCloudVM,
 		"check.sh":                         testCheck,
+		"prometheus-alerts.yaml":           testAlerts,
+		"prometheus-alerts.test.yaml":      testAlertTests,
+		"grafana-dashboard.json":           testDashboard,
 	}
 }
 
