@@ -6,11 +6,11 @@ import (
 )
 
 // count has everything counted from here on.
-func (s *Server) count(version string, r room) {
+func (s *Server) count(version string) {
 	s.metrics = metrics.New(metrics.Options{
 		Version: version,
 		Live:    s.gate.Live().List,
-		State:   func() metrics.State { return s.state(r) },
+		State:   s.state,
 	})
 	s.gate.Count, s.gate.Dialed = s.counted, s.metrics.Dialed
 }
@@ -23,17 +23,17 @@ func (s *Server) counted(r *track.Record, up, down int64) {
 	}
 }
 
-func (s *Server) state(r room) metrics.State {
+func (s *Server) state() metrics.State {
 	m := metrics.State{
 		Tunnels: s.gate.Tunnels(), MaxTunnels: s.gate.Policy().MaxTunnels,
 		Clients:        s.gate.Clients().Busy(),
-		MaxHandshakes:  r.handshakes,
 		AcceptFailures: s.shortage.count(),
 		RecordsLost:    s.access.Lost(),
 		Panics:         s.panics.Load(),
 		Draining:       s.gate.Draining(),
 	}
 	m.Handshakes, _ = s.waiting.Len()
+	_, m.MaxHandshakes = s.waiting.Places()
 	m.OverHandshakes, m.OverMaxHandshakes = s.turned.counts()
 	return m
 }

@@ -96,7 +96,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	s.gate = gate.New(policy, s.access.Record)
 	s.gate.Opened = s.access.Opened
 	s.gate.Panicked = s.panicked
-	s.count(o.Version, room)
+	s.count(o.Version)
 	loops := o.Loops
 	if loops == 0 {
 		loops = relay.Loops(runtime.GOMAXPROCS(0))
