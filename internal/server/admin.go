@@ -80,9 +80,9 @@ func (s *Server) explain(r acl.Request) explain.Answer {
 }
 
 func listenUnix(path string) (net.Listener, error) {
-	ln, err := net.Listen("unix", path)
+	ln, err := listenPrivate(path)
 	if errors.Is(err, syscall.EADDRINUSE) && abandoned(path) && os.Remove(path) == nil {
-		return net.Listen("unix", path)
+		return listenPrivate(path)
 	}
 	return ln, err
 }

@@ -1,0 +1,26 @@
+package server
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+func TestTheSocketIsItsOwnersWhateverTheUmask(t *testing.T) {
+	before := syscall.Umask(0)
+	defer syscall.Umask(before)
+	path := filepath.Join(t.TempDir(), "admin.sock")
+	a, err := openAdmin("unix:" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.close()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != ownerOnly {
+		t.Errorf("mode %v", info.Mode())
+	}
+}
