@@ -56,6 +56,9 @@ func order(a, b *group) int {
 func (s *groups[K]) busiest() []*group {
 	s.top = s.top[:0]
 	for _, g := range s.of {
+		if g.tunnels == 0 && g.up+g.down == 0 {
+			continue // the last one has just left
+		}
 		if len(s.top) == mostGroups && order(g, s.top[mostGroups-1]) >= 0 {
 			continue
 		}

@@ -27,6 +27,8 @@ func Server(h *Handler) *http.Server {
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       30 * time.Second,
 		MaxHeaderBytes:    mostHeader,
+		// The library would answer OPTIONS * by itself.
+		DisableGeneralOptionsHandler: true,
 	}
 }
 
