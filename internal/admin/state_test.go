@@ -78,8 +78,10 @@ func TestTheLatestRefusalsAreKeptAndNoMore(t *testing.T) {
 	for i := range 260 {
 		c, _ := p.attempt(fmt.Sprintf("10.0.%d.%d:80", i/200, i%200))
 		c.Close()
+		if i < 5 || i > 250 { // in between, those that end at the same time have no order
+			eventually(t, "not all are recorded", func() bool { return len(p.records("outcome", "address_not_public")) == i+1 })
+		}
 	}
-	eventually(t, "not all are recorded", func() bool { return len(p.records("outcome", "address_not_public")) == 260 })
 	refusals := list(p.get("/refusals"), "refusals")
 	if len(refusals) != 256 {
 		t.Fatalf("%d refusals", len(refusals))
