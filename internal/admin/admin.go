@@ -36,8 +36,7 @@ type Options struct {
 	// nil: it cannot be done this way.
 	Reload func(context.Context) (warnings []string, err error)
 	// Totals returns the bytes relayed since the start, client to origin and back, of
-	// live transactions too, and how many ended with each outcome; nil: the
-	// interface counts by itself.
+	// live transactions too, and how many ended with each outcome.
 	Totals  func() (up, down int64, requests map[string]uint64)
 	Metrics http.Handler // nil: there are none
 	// Page serves "/" and all below "/page/"; nil: "/" lists the endpoints.
@@ -50,7 +49,6 @@ type Handler struct {
 	mux      *http.ServeMux
 	guard    guard
 	refusals refusals
-	totals   totals
 	feed     *feed
 	sampling chan struct{} // has a place for each request that measures rates
 
@@ -59,12 +57,9 @@ type Handler struct {
 	wg     sync.WaitGroup // requests that are being answered
 }
 
-// New returns a handler. Its Count must be told of each transaction's end.
+// New returns a handler, whose Count is to be told of each transaction's end.
 func New(o Options) *Handler {
 	h := &Handler{o: o, mux: http.NewServeMux(), guard: newGuard(), sampling: make(chan struct{}, mostSamplings)}
-	if h.o.Totals == nil {
-		h.o.Totals = h.ownTotals
-	}
 	h.feed = newFeed(&h.o, &h.refusals)
 	for _, r := range h.routes() {
 		h.mux.Handle(r.pattern, h.answer(r))
@@ -74,7 +69,6 @@ func New(o Options) *Handler {
 
 // Count takes a transaction's final record; it is for the gate's hook of that name.
 func (h *Handler) Count(r *track.Record, _, _ int64) {
-	h.totals.add(r)
 	if r.Outcome != ok {
 		h.refusals.add(r, time.Now())
 	}

@@ -58,10 +58,11 @@ func (s *Server) serveAdmin(version string) {
 	s.admin.server = admin.Server(s.admin.handler)
 }
 
-// inForce returns the configuration with the bound that the machine has set.
+// inForce returns the configuration with the bounds that the machine has set.
 func (s *Server) inForce() *config.Config {
 	cfg := *s.cfg
 	cfg.Server.MaxTunnels = s.gate.Policy().MaxTunnels
+	cfg.Limits.Handshakes, cfg.Server.MaxHandshakes = s.waiting.Places()
 	return &cfg
 }
 
