@@ -51,7 +51,7 @@ func BenchmarkWithManyTunnels(b *testing.B) {
 			m.Totals()
 		}
 	})
-	b.Run("list", func(b *testing.B) { // for so long nobody else may begin or end
+	b.Run("list", func(b *testing.B) { // which holds up others for a sixteenth of it
 		for b.Loop() {
 			g.Live().List()
 		}

@@ -6,13 +6,16 @@ type Entry struct {
 	Live
 }
 
-// Entries appends the live transactions to list, in no order. Whoever calls it again
+// Entries appends the live transactions to list, as List has them. Whoever calls it again
 // and again hands back its list, so that none is made anew.
 func (t *Table) Entries(list []Entry) []Entry {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for id, l := range t.live {
-		list = append(list, Entry{id, l})
+	for i := range t.parts {
+		p := &t.parts[i]
+		p.mu.Lock()
+		for id, l := range p.live {
+			list = append(list, Entry{id, l})
+		}
+		p.mu.Unlock()
 	}
 	return list
 }

@@ -78,3 +78,60 @@ func TestIdentifiersAreUniqueAndOfOneRun(t *testing.T) {
 		t.Logf("two runs have the same prefix, which one in 16 million has")
 	}
 }
+
+// Whoever drains is told of an end at any moment, and whoever lists gets each that
+// stays.
+func TestManyComeAndGoWhileSomebodyListsAndDrains(t *testing.T) {
+	table := NewTable()
+	stays := []*thing{add(table), add(table), add(table)}
+	var coming, looking sync.WaitGroup
+	over := make(chan struct{})
+	looking.Go(func() {
+		for {
+			found := 0
+			for _, l := range table.List() {
+				for _, x := range stays {
+					if l == Live(x) {
+						found++
+					}
+				}
+			}
+			if found != len(stays) || len(table.Entries(nil)) < len(stays) {
+				t.Errorf("a list has %d of those that stay", found)
+			}
+			select {
+			case <-over:
+				return
+			default:
+			}
+		}
+	})
+	for range 4 {
+		coming.Go(func() {
+			for range 2000 {
+				x := add(table)
+				if table.Get(x.id) != Live(x) {
+					t.Error("what was added cannot be found")
+				}
+				table.Remove(x.id)
+				table.Remove(x.id)
+			}
+		})
+	}
+	coming.Wait()
+	close(over)
+	looking.Wait()
+	if n := table.Len(); n != len(stays) {
+		t.Errorf("%d are left", n)
+	}
+	for range 1000 {
+		x := add(table)
+		go table.Remove(x.id)
+		for _, s := range stays {
+			table.Remove(s.id)
+		}
+		if err := table.Drain(t.Context()); err != nil || table.Len() != 0 {
+			t.Fatalf("drained %v with %d left", err, table.Len())
+		}
+	}
+}
