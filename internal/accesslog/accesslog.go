@@ -12,6 +12,7 @@ package accesslog
 import (
 	"cmp"
 	"io"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -40,6 +41,8 @@ type Log struct {
 	opened  func(*track.Record)
 	extras  atomic.Uint32 // kinds of records that are written beside the final ones, a bit for each
 
+	refusals atomic.Pointer[refusals] // nil: each leaves a record
+
 	changing sync.Mutex // held while the log gets another sink
 	options  Options    // in force
 
@@ -60,6 +63,9 @@ type Options struct {
 	Syslog  string // socket; "": /dev/log
 	Journal string // socket; "": /run/systemd/journal/socket
 	Debug   bool   // write a record when a tunnel opens, too
+	// Refusals is how many records one client that is refused may leave, per second
+	// and counted by the minute; 0: all.
+	Refusals float64
 	// Log is told when records cannot be written, or are lost, and when that is
 	// over; nil: nobody is. It must not block.
 	Log *zap.Logger
@@ -112,17 +118,37 @@ func newSink(out *output, o Options) *sink[record] {
 
 // apply puts those options in force that do not concern what records wait for.
 func (l *Log) apply(o Options) {
-	l.options = o
 	var extras uint32
-	if o.Format != Squid && o.Debug {
-		extras |= 1 << opened
+	if o.Format != Squid {
+		extras |= 1 << progress
+		if o.Debug {
+			extras |= 1 << opened
+		}
 	}
 	l.extras.Store(extras)
+	if o.Refusals != l.options.Refusals {
+		var next *refusals
+		if o.Refusals > 0 {
+			next = newRefusals(o.Refusals, l.leftOut)
+		}
+		if before := l.refusals.Swap(next); before != nil {
+			before.close()
+		}
+	}
+	l.options = o
 }
 
 // Record has the record of what has ended written. It keeps a copy and returns at
 // once.
 func (l *Log) Record(r *track.Record) { l.put(r, ended) }
+
+// Progress has a record of what goes on written, but not in Squid's format, which
+// has no place for it. It keeps a copy and returns at once.
+func (l *Log) Progress(r *track.Record) {
+	if l.extras.Load()&(1<<progress) != 0 {
+		l.put(r, progress)
+	}
+}
 
 // Opened has a record of what begins written, at debug level; nil when the level
 // is above it, so that nobody prepares one in vain. Ask again for each record, for
@@ -135,10 +161,21 @@ func (l *Log) Opened() func(*track.Record) {
 }
 
 func (l *Log) put(r *track.Record, k kind) {
-	e := record{*r, time.Now(), k}
+	e := record{*r, time.Now(), k, 0}
+	if f := l.refusals.Load(); f != nil && k == ended && isRefusal(&e) && !f.admit(r.Client.Addr(), e.at) {
+		return
+	}
 	if !l.w.put(&e, e.text()) {
 		l.lost()
 	}
+}
+
+// leftOut tells how many refusals of a client have left no record. It says false
+// when the queue is full.
+func (l *Log) leftOut(client netip.Addr, n uint64) bool {
+	e := record{at: time.Now(), kind: leftOut, left: n}
+	e.Client = netip.AddrPortFrom(client, 0)
+	return l.w.try(&e, 0)
 }
 
 // Lost returns how many records were lost since the start.
@@ -150,6 +187,9 @@ func (l *Log) Lost() uint64 {
 // Close writes what waits and closes what the log has opened. After a second it
 // gives up on a log that takes no more, and says so.
 func (l *Log) Close() error {
+	if f := l.refusals.Load(); f != nil {
+		f.close()
+	}
 	if left := l.w.stop(flushTime); left > 0 {
 		l.log.Error("the access log does not take its last records", zap.Int("lost", left))
 	}

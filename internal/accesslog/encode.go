@@ -2,6 +2,7 @@ package accesslog
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -17,14 +18,17 @@ type record struct {
 	track.Record
 	at   time.Time // when it was made
 	kind kind
+	left uint64 // leftOut: how many
 }
 
 // kind says what a record is about.
 type kind uint8
 
 const (
-	ended  kind = iota // a tunnel or request, at its end
-	opened             // one that begins
+	ended    kind = iota // a tunnel or request, at its end
+	opened               // one that begins
+	progress             // one that goes on
+	leftOut              // the refusals of a client that left no record
 )
 
 // lines are a way to write records. They are used by one goroutine.
@@ -82,26 +86,49 @@ func newEncoder(f Format) *encoder {
 }
 
 func (e *encoder) appendRecord(b []byte, r *record) []byte {
-	b = e.append(b, e.entry(r), e.fields[:])
+	entry, fields := e.entry(r)
+	b = e.append(b, entry, fields)
 	e.line.rec = nil
 	return b
 }
 
-// entry returns what stands before a record's fields, and prepares these.
-func (e *encoder) entry(r *record) zapcore.Entry {
+// What is told about records that are not there.
+const (
+	recordsLost     = "records lost"
+	refusalsLeftOut = "refusals left out"
+)
+
+// entry returns a record as zap takes it. Set e.line.rec to nil behind it.
+func (e *encoder) entry(r *record) (zapcore.Entry, []zapcore.Field) {
 	e.line.rec = &r.Record
-	level, message := zapcore.InfoLevel, "tunnel"
+	entry := zapcore.Entry{Level: zapcore.InfoLevel, Time: r.at, Message: "tunnel"}
 	switch {
 	case r.kind == opened:
-		level, message = zapcore.DebugLevel, "open"
+		entry.Level, entry.Message = zapcore.DebugLevel, "open"
+	case r.kind == progress:
+		entry.Message = "progress"
+	case r.kind == leftOut:
+		entry.Level, entry.Message = zapcore.WarnLevel, refusalsLeftOut
+		return entry, r.leftOutFields()
 	case r.Protocol == track.HTTP:
-		message = "request"
+		entry.Message = "request"
 	}
-	return zapcore.Entry{Level: level, Time: r.at, Message: message}
+	return entry, e.fields[:]
 }
 
-// recordsLost is the message about lost records.
-const recordsLost = "records lost"
+// leftOutFields are the fields of a record about refusals that left none: the
+// client, unless it is not told apart from others, and how many.
+func (r *record) leftOutFields() []zapcore.Field {
+	n := zap.Uint64("left_out", r.left)
+	client := r.Client.Addr()
+	switch {
+	case !client.IsValid():
+		return []zapcore.Field{n}
+	case client.Is6():
+		return []zapcore.Field{zap.String("client", netip.PrefixFrom(client, 64).String()), n}
+	}
+	return []zapcore.Field{zap.String("client", client.String()), n}
+}
 
 func (e *encoder) appendLost(b []byte, lost uint64) []byte {
 	return e.append(b, zapcore.Entry{Level: zapcore.WarnLevel, Time: time.Now(), Message: recordsLost},

@@ -30,8 +30,8 @@ func newJournal(l lines) *journal { return &journal{lines: l, record: newEncoder
 
 func (j *journal) appendRecord(b []byte, r *record) []byte {
 	b = j.lines.appendRecord(append(b, "MESSAGE="...), r)
-	entry := j.record.entry(r)
-	b = j.append(b, severityOf(r), entry.Message, j.record.fields[:])
+	entry, fields := j.record.entry(r)
+	b = j.append(b, severityOf(r), entry.Message, fields)
 	j.record.line.rec = nil
 	return b
 }

@@ -37,13 +37,20 @@ type slot[T any] struct {
 func (q *queue[T]) init() { q.wake = make(chan struct{}, 1) }
 
 // put copies an entry that holds so many bytes of text. It tells whether there
-// was room.
+// was room; where there was none the entry is counted as lost.
 func (q *queue[T]) put(entry *T, text int) (in bool) {
+	if q.try(entry, text) {
+		return true
+	}
+	q.miss()
+	return false
+}
+
+// try is put without the counting.
+func (q *queue[T]) try(entry *T, text int) (in bool) {
 	q.mu.Lock()
 	if q.full && (q.count > maxWaiting/2 || q.text > maxText/2) || q.count >= maxWaiting || q.text+text > maxText || q.closed {
 		q.full = true
-		q.lost++
-		q.total++
 		q.mu.Unlock()
 		return false
 	}
@@ -61,7 +68,7 @@ func (q *queue[T]) put(entry *T, text int) (in bool) {
 	return true
 }
 
-// miss counts an entry as lost that was taken.
+// miss counts an entry as lost.
 func (q *queue[T]) miss() {
 	q.mu.Lock()
 	q.lost++

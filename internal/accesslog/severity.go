@@ -19,11 +19,13 @@ const daemonFacility = 3
 // severityOf returns how grave a record is: notice for what was refused or failed,
 // warning where this proxy was full, and error where it has a fault.
 func severityOf(r *record) severity {
-	switch {
-	case r.kind == opened:
+	switch r.kind {
+	case opened:
 		return debugSeverity
-	case r.kind != ended:
+	case progress:
 		return infoSeverity
+	case leftOut:
+		return warningSeverity
 	}
 	switch r.Outcome {
 	case egress.None.String(), egress.ClientGone.String():

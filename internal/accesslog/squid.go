@@ -2,6 +2,7 @@ package accesslog
 
 import (
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -13,9 +14,16 @@ import (
 // squid writes records in Squid's native access format.
 type squid struct{}
 
-func (squid) appendRecord(b []byte, r *record) []byte { return appendSquid(b, &r.Record, r.at) }
+func (squid) appendRecord(b []byte, r *record) []byte {
+	if r.kind == leftOut {
+		return appendSquidMissing(b, r.at, r.Client.Addr(), "refusals-left-out", r.left)
+	}
+	return appendSquid(b, &r.Record, r.at)
+}
 
-func (squid) appendLost(b []byte, lost uint64) []byte { return appendSquidLost(b, lost, time.Now()) }
+func (squid) appendLost(b []byte, lost uint64) []byte {
+	return appendSquidMissing(b, time.Now(), netip.Addr{}, "records-lost", lost)
+}
 
 // appendSquid writes a record in Squid's native access format: time, elapsed
 // milliseconds, client, result code and status, bytes sent to the client, method,
@@ -35,11 +43,17 @@ func appendSquid(b []byte, r *track.Record, end time.Time) []byte {
 	return append(appendHierarchy(b, r), " -\n"...)
 }
 
-// appendSquidLost writes a line of the same form about records that are missing
-// here, for the format has no place for messages.
-func appendSquidLost(b []byte, lost uint64, now time.Time) []byte {
-	b = append(squidTime(b, now), "      0 - NONE/000 0 NONE error:records-lost:"...)
-	return append(strconv.AppendUint(b, lost, 10), " - HIER_NONE/- -\n"...)
+// appendSquidMissing writes a line of the same form about records that are not
+// there, for the format has no place for messages.
+func appendSquidMissing(b []byte, at time.Time, client netip.Addr, what string, n uint64) []byte {
+	b = append(squidTime(b, at), "      0 "...)
+	if client.IsValid() {
+		b = client.AppendTo(b)
+	} else {
+		b = append(b, '-')
+	}
+	b = append(append(append(b, " NONE/000 0 NONE error:"...), what...), ':')
+	return append(strconv.AppendUint(b, n, 10), " - HIER_NONE/- -\n"...)
 }
 
 func squidTime(b []byte, t time.Time) []byte {

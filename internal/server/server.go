@@ -36,6 +36,7 @@ type Server struct {
 	log       *zap.Logger
 	stderr    *accesslog.Writer // beneath log
 	access    *accesslog.Log
+	interim   *accesslog.Interim
 	gate      *gate.Gate
 	metrics   *metrics.Metrics
 	http      *forward.Handler
@@ -75,7 +76,8 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	s := &Server{cfg: cfg, stderr: accesslog.NewWriter(o.Stderr, format, level)}
 	s.log = zap.New(s.stderr.Core())
 	s.access, err = accesslog.Open(accesslog.Options{
-		Format: format, Path: cfg.Log.Access, Stdout: o.Stdout, Debug: level <= zapcore.DebugLevel, Log: s.log,
+		Format: format, Path: cfg.Log.Access, Stdout: o.Stdout, Debug: level <= zapcore.DebugLevel,
+		Refusals: cfg.Log.Refusals, Log: s.log,
 	})
 	if err != nil {
 		s.stderr.Close()
@@ -95,6 +97,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	s.spares.fill()
 	s.gate = gate.New(policy, s.access.Record)
 	s.gate.Opened = s.access.Opened
+	s.interim = accesslog.StartInterim(s.gate.Live(), s.access.Progress, cfg.Log.Interim)
 	s.gate.Panicked = s.panicked
 	s.count(o.Version)
 	loops := o.Loops
@@ -199,6 +202,9 @@ func (s *Server) Close() error {
 	s.turned.stop()
 	s.shortage.stop()
 	s.spares.close()
+	if s.interim != nil {
+		s.interim.Stop()
+	}
 	err := s.access.Close()
 	s.stderr.Close()
 	return err
