@@ -276,19 +276,19 @@ func TestExplain(t *testing.T) {
 	)
 	_, steps := p.Explain(request(t, "192.0.2.7/eve a.example:443"))
 	if diff := cmp.Diff([]Step{
-		{"others", Allow, false, "client 192.0.2.7 is not in clients"},
-		{"elsewhere", Allow, false, "a.example is not in to"},
-		{"ssh", Allow, false, "port 443 is not in ports (22)"},
-		{"staff", Allow, false, "user eve is not in users"},
-		{"range", Deny, false, "a.example is not in to"},
-		{"rest", Deny, true, "matches client, destination (anywhere) and port 443"},
+		{"others", Allow, false, "client 192.0.2.7 is not in clients", false},
+		{"elsewhere", Allow, false, "a.example is not in to", false},
+		{"ssh", Allow, false, "port 443 is not in ports (22)", false},
+		{"staff", Allow, false, "user eve is not in users", false},
+		{"range", Deny, false, "a.example is not in to", false},
+		{"rest", Deny, true, "matches client, destination (anywhere) and port 443", false},
 	}, steps); diff != "" {
 		t.Error(diff)
 	}
 	_, steps = p.Explain(request(t, "192.0.2.7 [64:ff9b::203.0.113.1]:443"))
 	if diff := cmp.Diff([]Step{
-		{"staff", Allow, false, "it asks for a user and the request has none"},
-		{"range", Deny, true, "matches client, destination (64:ff9b::cb00:7101) and port 443"},
+		{"staff", Allow, false, "it asks for a user and the request has none", false},
+		{"range", Deny, true, "matches client, destination (64:ff9b::cb00:7101) and port 443", false},
 	}, steps[3:]); diff != "" {
 		t.Error(diff)
 	}

@@ -9,6 +9,9 @@
 // address alone. Because a deny rule with a CIDR would otherwise be evaded by a
 // name that resolves into it, Policy.DenyAddr judges every resolved address
 // against the deny rules as well.
+//
+// A rule in observe mode, or a whole policy (Policy.Observing), lets pass what it
+// would refuse, and the Decision says so; never what a rule that is enforced denies.
 package acl
 
 import (
@@ -103,6 +106,9 @@ type Policy struct {
 	users bool // some rule asks for a user
 	// denyAddrs: some deny rule names addresses.
 	denyAddrs bool
+	// observes: some rule is in observe mode, or all are. observeAll: all are, and
+	// everybody: for whoever asks.
+	observes, observeAll, everybody bool
 }
 
 type compiled struct {
@@ -133,6 +139,7 @@ func New(rules []Rule, presets PresetFunc) (*Policy, error) {
 		}
 		p.users = p.users || len(r.Users) > 0
 		p.denyAddrs = p.denyAddrs || p.rules[i].denyAddrs
+		p.observes = p.observes || r.Mode == Observe
 	}
 	return p, nil
 }

@@ -102,14 +102,18 @@ func TestAllRequestsOfASmallWorld(t *testing.T) {
 			if d.Rule >= 0 {
 				decided[d.Rule] = true
 			}
-			if want := w.decide(rules, r); d.Rule != want {
-				t.Fatalf("%+v\n%+v: rule %d, want %d", rules, r, d.Rule, want)
+			if rule, passes := w.decide(rules, r); d.Rule != rule || d.Passes() != passes {
+				t.Fatalf("%+v\n%+v: rule %d, passes: %t; want %d, %t", rules, r, d.Rule, d.Passes(), rule, passes)
 			}
-			if d.Action != Allow || r.Host.IsAddr() {
+			if !d.Passes() || r.Host.IsAddr() {
 				continue
 			}
 			for _, a := range w.resolved {
-				if i := p.DenyAddr(r, d, a); i >= 0 {
+				i := p.DenyAddr(r, d, a)
+				if i < 0 && !d.Observed {
+					i = p.ObserveAddr(r, d, a)
+				}
+				if i >= 0 {
 					decided[i] = true
 				}
 			}
@@ -137,11 +141,11 @@ func (w *world) evaded(rules []Rule, p *Policy) map[int]int {
 	found := make(map[int]int)
 	for _, r := range w.requests {
 		d := p.Decide(r)
-		if d.Rule < 0 || d.Action == Allow || len(rules[d.Rule].Users) == 0 {
+		if d.Rule < 0 || rules[d.Rule].Action == Allow || len(rules[d.Rule].Users) == 0 {
 			continue
 		}
 		r.User = ""
-		if without := p.Decide(r); without.Action == Allow && without.Rule > d.Rule {
+		if without := p.Decide(r); without.Passes() && (without.Rule > d.Rule || without.Observed) {
 			found[d.Rule] = without.Rule
 		}
 	}
@@ -191,6 +195,7 @@ func (w *world) rule(rnd *rand.Rand, i int) Rule {
 	return Rule{
 		Name:    fmt.Sprintf("r%d", i),
 		Action:  Action(rnd.IntN(2)),
+		Mode:    Mode(rnd.IntN(5) / 4),
 		Clients: w.clients[rnd.IntN(len(w.clients))],
 		Users:   w.users[rnd.IntN(len(w.users))],
 		To:      w.to[rnd.IntN(len(w.to))],
@@ -199,28 +204,62 @@ func (w *world) rule(rnd *rand.Rand, i int) Rule {
 }
 
 // decide reads the rules as their documentation says, one word after the other.
-func (w *world) decide(rules []Rule, r Request) int {
-	return slices.IndexFunc(rules, func(rule Rule) bool {
-		client := len(rule.Clients) == 0 || slices.ContainsFunc(rule.Clients, func(s string) bool { return inRange(s, r.Client) })
-		user := len(rule.Users) == 0 || slices.Contains(rule.Users, r.User)
-		ports := rule.Ports
-		if ports == nil {
-			ports = []PortRange{{80, 80}, {443, 443}}
+func (w *world) decide(rules []Rule, r Request) (rule int, passes bool) {
+	rule = -1
+	for i, c := range rules {
+		if !w.client(c, r) || !w.user(c, r) || !w.destination(c, r) {
+			continue
 		}
-		port := slices.ContainsFunc(ports, func(p PortRange) bool { return p.First <= r.Port && r.Port <= p.Last })
-		to := len(rule.To) == 0 || slices.ContainsFunc(rule.To, func(s string) bool {
-			switch h := r.Host.String(); {
-			case r.Host.IsAddr():
-				return inRange(s, r.Host.Addr()) || rule.Action == Deny && slices.ContainsFunc(StandsFor(nil, r.Host.Addr(), 0), func(a netip.Addr) bool { return inRange(s, a) })
-			case strings.HasPrefix(s, "*"):
-				return strings.HasSuffix(h, s[1:])
-			case strings.HasPrefix(s, "."):
-				return strings.HasSuffix(h, s) || h == s[1:]
-			default:
-				return h == s
+		if c.Action == Deny && c.Mode == Observe {
+			if rule < 0 {
+				rule = i
 			}
-		})
-		return client && user && port && to
+			passes = passes || len(c.Clients)+len(c.Users) > 0
+			continue
+		}
+		if rule < 0 || c.Action == Deny {
+			rule = i
+		}
+		return rule, c.Action == Allow
+	}
+	for i, c := range rules {
+		if c.Action == Allow && c.Mode == Observe && w.client(c, r) && (w.user(c, r) || r.User == "" && len(c.Clients) > 0) {
+			if rule < 0 {
+				rule = i
+			}
+			return rule, true
+		}
+	}
+	return rule, passes
+}
+
+func (w *world) client(rule Rule, r Request) bool {
+	return len(rule.Clients) == 0 || slices.ContainsFunc(rule.Clients, func(s string) bool { return inRange(s, r.Client) })
+}
+
+func (w *world) user(rule Rule, r Request) bool {
+	return len(rule.Users) == 0 || slices.Contains(rule.Users, r.User)
+}
+
+func (w *world) destination(rule Rule, r Request) bool {
+	ports := rule.Ports
+	if ports == nil {
+		ports = []PortRange{{80, 80}, {443, 443}}
+	}
+	if !slices.ContainsFunc(ports, func(p PortRange) bool { return p.First <= r.Port && r.Port <= p.Last }) {
+		return false
+	}
+	return len(rule.To) == 0 || slices.ContainsFunc(rule.To, func(s string) bool {
+		switch h := r.Host.String(); {
+		case r.Host.IsAddr():
+			return inRange(s, r.Host.Addr()) || rule.Action == Deny && slices.ContainsFunc(StandsFor(nil, r.Host.Addr(), 0), func(a netip.Addr) bool { return inRange(s, a) })
+		case strings.HasPrefix(s, "*"):
+			return strings.HasSuffix(h, s[1:])
+		case strings.HasPrefix(s, "."):
+			return strings.HasSuffix(h, s) || h == s[1:]
+		default:
+			return h == s
+		}
 	})
 }
 
