@@ -64,15 +64,15 @@ var recordFields = []struct {
 				l.bytes("address", r.Address.AppendTo(l.scratch[:0]))
 			}
 		}},
-	{Field{"rule", "the rule that decided; left out when none matched"},
+	{Field{"rule", "the rule that decided, or, where none matched, the one in observe mode that let it pass; left out when there was none"},
 		func(l *line, r *track.Record) { l.text("rule", r.Rule) }},
-	{Field{"decision", "allow or deny; left out when the rules were not asked"},
+	{Field{"decision", "allow, deny, or observe for what passed because of observe mode; left out when the rules were not asked"},
 		func(l *line, r *track.Record) { l.text("decision", r.Decision) }},
 	{Field{"outcome", "ok, or what went wrong (see the table below)"},
 		func(l *line, r *track.Record) { l.text("outcome", r.Outcome) }},
 	{Field{"status", "HTTP status sent to the client; left out for SOCKS5 and where none was sent"},
 		func(l *line, r *track.Record) { l.number("status", int64(r.Status)) }},
-	{Field{"reason", "the sentence that the client was told, and the cause"},
+	{Field{"reason", "the sentence that the client was told, and the cause; of what was observed first, behind \"would be refused: \", what it would have been told"},
 		func(l *line, r *track.Record) { l.text("reason", r.Reason) }},
 	{Field{"tries", "addresses dialled"},
 		func(l *line, r *track.Record) { l.number("tries", int64(r.Tries)) }},

@@ -72,7 +72,7 @@ func padded(b []byte, n int64, width int, with byte) []byte {
 }
 
 // squidResult tells a denial from the rest; Squid takes a request for credentials
-// for one, too.
+// for one, too. It has no word for what passes in observe mode.
 func squidResult(r *track.Record, status int) string {
 	switch {
 	case r.Decision == "deny" || status == http.StatusProxyAuthRequired:

@@ -11,8 +11,8 @@ import (
 )
 
 // A proxy that lets anybody in is found within hours and used by everybody. So
-// an allow rule without users may take in the whole Internet only if the file
-// says open = true. What counts as the whole Internet: a range shorter than /8
+// an allow rule without users, or one in observe mode, may take in the whole Internet
+// only if the file says open = true. What counts as the whole Internet: a range shorter than /8
 // of IPv4 or /16 of IPv6, unless all of it is non-public; or ranges which
 // together, over all such rules, have as many public addresses as that.
 const (
@@ -29,10 +29,10 @@ func (b *builder) checkOpen() {
 	var ranges []netip.Prefix
 	ends := make([]int, len(b.config.Rules)) // of each rule's part of ranges
 	for i, r := range b.config.Rules {
-		if r.Action == acl.Allow && len(r.Users) == 0 {
+		if lets := b.letsIn(r); lets != "" {
 			narrow, wide := sortOut(r.Clients)
 			if wide >= 0 {
-				b.foundOpen(b.part(i, "clients", wide), r.Name, "("+r.Clients[wide]+") ")
+				b.foundOpen(b.part(i, "clients", wide), r.Name, "("+r.Clients[wide]+") ", lets)
 			} else {
 				ranges = append(ranges, narrow...)
 			}
@@ -47,7 +47,26 @@ func (b *builder) checkOpen() {
 	if i > 0 && ends[i-1] > 0 {
 		all = "and those before it together "
 	}
-	b.foundOpen(b.part(i, "clients"), b.config.Rules[i].Name, all)
+	b.foundOpen(b.part(i, "clients"), b.config.Rules[i].Name, all, b.letsIn(b.config.Rules[i]))
+}
+
+// Why the clients of a rule pass without a password.
+const (
+	byRule = "rule" // it allows
+	byMode = "mode" // it is in observe mode
+)
+
+// letsIn tells why a rule lets its clients in without a password, or "". In observe
+// mode one that denies does, too, and one that asks for users as well.
+func (b *builder) letsIn(r Rule) string {
+	observed := r.Mode == acl.Observe || r.Action == acl.Allow && b.config.Mode == acl.Observe
+	switch {
+	case r.Action == acl.Allow && len(r.Users) == 0:
+		return byRule
+	case observed && (r.Action == acl.Allow || len(r.Users) == 0):
+		return byMode
+	}
+	return ""
 }
 
 // sortOut returns the ranges that are not too wide alone, and the index of the
@@ -67,13 +86,16 @@ func sortOut(clients []string) (narrow []netip.Prefix, wide int) {
 	return narrow, wide
 }
 
-func (b *builder) foundOpen(at where, rule, which string) {
+func (b *builder) foundOpen(at where, rule, which, lets string) {
 	if b.config.Open {
 		b.warns.addf(at, "", "the clients of rule %q %stake in the whole Internet: whoever finds this proxy can use it", rule, which)
 		return
 	}
 	fix := "name the clients that need it, add users to the rule, or write open = true at the top of the file"
-	if at.flag != "" {
+	switch {
+	case lets == byMode:
+		fix = "name the clients that are to be observed, or write open = true at the top of the file"
+	case at.flag != "":
 		fix = "name the clients that need it, or write open = true at the top of a file"
 	}
 	b.errs.addf(at, fix, "the clients of rule %q %stake in the whole Internet: whoever finds this proxy could use it", rule, which)

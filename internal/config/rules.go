@@ -148,6 +148,9 @@ func (b *builder) compile() {
 	}
 	var err error
 	if b.config.Policy, err = acl.New(rules, b.presets.Lookup); err == nil {
+		if b.config.Mode == acl.Observe {
+			b.config.Policy = b.config.Policy.Observing(b.config.Open)
+		}
 		return
 	}
 	for i, r := range rules {

@@ -19,6 +19,7 @@ func (b *builder) warn() {
 	if b.hasFile && len(b.config.Rules) == 0 {
 		b.warns.addf(where{}, "add a [[rule]]", "there is no rule, so every request is denied")
 	}
+	b.warnObserved()
 	b.warnPairs()
 	for i, r := range b.config.Rules {
 		if r.Action == acl.Allow && len(b.config.Policy.Destinations(i)) > 0 {
@@ -26,6 +27,19 @@ func (b *builder) warn() {
 		}
 	}
 	b.warnUnused()
+}
+
+// warnObserved points out that what is refused is not, lest a trial goes on for ever.
+func (b *builder) warnObserved() {
+	const fix = "take `mode` out to enforce it"
+	if b.config.Mode == acl.Observe {
+		b.warns.addf(inFile("mode"), fix, "this proxy is in observe mode: what it would refuse passes")
+	}
+	for i, r := range b.config.Rules {
+		if r.Mode == acl.Observe {
+			b.warns.addf(b.part(i, "mode"), fix, "rule %q is in observe mode: what it would refuse passes", r.Name)
+		}
+	}
 }
 
 // warnPairs looks for rules that another one makes void.

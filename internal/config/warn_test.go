@@ -52,6 +52,10 @@ func TestWhatIsHardlyMeantIsAWarning(t *testing.T) {
 		{"a user whom no rule names",
 			ruleOfWarnTest + userOfWarnTest, Flags{},
 			[]string{`test.toml:5:1: user "alice" is in no rule; name the user in a rule, or take the entry out`}},
+		{"a proxy on trial", "mode = \"observe\"\n" + ruleOfWarnTest, Flags{},
+			[]string{"test.toml:1:8: this proxy is in observe mode: what it would refuse passes; take `mode` out to enforce it"}},
+		{"a rule on trial", ruleOfWarnTest + "mode = \"observe\"\n", Flags{},
+			[]string{"test.toml:5:8: rule \"first\" is in observe mode: what it would refuse passes; take `mode` out to enforce it"}},
 		{"private ranges that reach this machine", ruleOfWarnTest + "[egress]\nallow_private = [\"10.0.0.0/8\", \"0.0.0.0/0\"]\n", Flags{AllowPrivate: []string{"::1"}},
 			[]string{
 				`--allow-private: ::1/128 lets clients reach services of this machine that listen on loopback`,

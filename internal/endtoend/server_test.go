@@ -53,8 +53,14 @@ type served struct {
 // listener, until the test ends.
 func serve(t testing.TB, file string) *served {
 	t.Helper()
+	return serveWith(t, "", file)
+}
+
+// serveWith is serve with keys of the top level.
+func serveWith(t testing.TB, top, file string) *served {
+	t.Helper()
 	off := ""
-	cfg, err := config.Parse("test.toml", []byte("[[listener]]\naddress = \"127.0.0.1:0\"\n"+file), config.Flags{Admin: &off}, config.Presets{})
+	cfg, err := config.Parse("test.toml", []byte(top+"[[listener]]\naddress = \"127.0.0.1:0\"\n"+file), config.Flags{Admin: &off}, config.Presets{})
 	if err != nil {
 		t.Fatal(err)
 	}

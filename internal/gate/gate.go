@@ -21,6 +21,7 @@ import (
 type Policy struct {
 	ACL        *acl.Policy
 	Limits     []limit.Limits // of each rule of ACL, by index
+	NoRule     limit.Limits   // of what observe mode lets pass under no rule
 	Users      *Users         // nil: there are none
 	Dialer     *egress.Dialer
 	Handshake  time.Duration // from accept, or from the request before, to a complete request

@@ -23,7 +23,8 @@ type Origin struct {
 	host    acl.Host
 	port    uint16
 	user    string
-	rule    int
+	// decision let it pass.
+	decision acl.Decision
 
 	released atomic.Bool
 }
@@ -45,7 +46,7 @@ func (o *Origin) admit(client netip.Addr) *egress.Error {
 		return full("this proxy has no descriptor left")
 	}
 	p, n := o.policy, int(o.gate.tunnels.Add(1))
-	l := p.limits(o.rule)
+	l := p.limits(o.decision.Under())
 	if p.MaxTunnels > 0 {
 		if n > p.MaxTunnels {
 			o.gate.tunnels.Add(-1)

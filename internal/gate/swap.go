@@ -21,9 +21,12 @@ func (g *Gate) Swap(p *Policy) (ended int) {
 	return ended
 }
 
-// limits returns those of a rule, by its index.
+// limits returns those of a rule, by its index, or of what passes under none.
 func (p *Policy) limits(rule int) limit.Limits {
-	if rule < 0 || rule >= len(p.Limits) {
+	switch {
+	case rule < 0:
+		return p.NoRule
+	case rule >= len(p.Limits):
 		return limit.Limits{}
 	}
 	return p.Limits[rule]
@@ -42,7 +45,7 @@ func (t *Transaction) adopt(p *Policy) (ended bool) {
 	d := p.ACL.Decide(req)
 	why := ""
 	switch {
-	case d.Action != acl.Allow:
+	case !d.Passes():
 		why = p.ACL.Sentence(req, d)
 	case p.Recheck && address.IsValid():
 		why = p.forbids(req, d, address)
@@ -51,8 +54,8 @@ func (t *Transaction) adopt(p *Policy) (ended bool) {
 		t.Kill("recheck", "the rules have changed: "+why)
 		return true
 	}
-	if d.Action == acl.Allow {
-		o.lease.Change(p.limits(d.Rule))
+	if d.Passes() {
+		o.lease.Change(p.limits(d.Under()))
 	}
 	return false
 }

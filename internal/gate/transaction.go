@@ -126,17 +126,25 @@ func (t *Transaction) decide() *egress.Error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.decision = d
-	t.rec.Decision = d.Action.String()
+	t.rec.Decision, t.rec.Reason = d.String(), ""
 	if d.Rule >= 0 {
 		t.rec.Rule = t.policy.ACL.Rule(d.Rule).Name
 	}
 	if d.Action == acl.Allow {
 		return nil
 	}
+	e := &egress.Error{Kind: egress.RuleDenied}
 	if d.NeedsUser {
-		return &egress.Error{Kind: egress.AuthRequired, Sentence: fmt.Sprintf("%s needs a user and a password to reach %s", t.req.Client, t.req.Host.Join(t.req.Port))}
+		e.Kind = egress.AuthRequired
+		e.Sentence = fmt.Sprintf("%s needs a user and a password to reach %s", t.req.Client, t.req.Host.Join(t.req.Port))
+	} else {
+		e.Sentence = t.policy.ACL.Sentence(t.req, d)
 	}
-	return &egress.Error{Kind: egress.RuleDenied, Sentence: t.policy.ACL.Sentence(t.req, d)}
+	if d.Observed {
+		t.rec.Reason = wouldBe + e.Sentence
+		return nil
+	}
+	return e
 }
 
 // Dial decides, takes the client's place and connects to the destination. The
@@ -153,6 +161,7 @@ func (t *Transaction) Dial(ctx context.Context) (*Origin, *egress.Error) {
 	res, e := t.policy.Dialer.Dial(ctx, t.target())
 	t.mu.Lock()
 	t.rec.Tries, t.rec.DNS, t.rec.Dial, t.rec.Address = res.Tries, res.DNS, res.Dial, res.Addr
+	t.observeAddr()
 	t.mu.Unlock()
 	if t.gate.Dialed != nil {
 		t.gate.Dialed(res, e)
@@ -177,7 +186,7 @@ func (t *Transaction) admit() (*Origin, *egress.Error) {
 		if e := t.decide(); e != nil {
 			return nil, e
 		}
-		o := &Origin{gate: t.gate, source: t.source, host: t.req.Host, port: t.req.Port, user: t.req.User, rule: t.decision.Rule, policy: t.policy}
+		o := &Origin{gate: t.gate, source: t.source, host: t.req.Host, port: t.req.Port, user: t.req.User, decision: t.decision, policy: t.policy}
 		if e := o.admit(t.req.Client); e != nil {
 			return nil, e
 		}
@@ -244,11 +253,12 @@ func (t *Transaction) Reuse(o *Origin) (bool, *egress.Error) {
 	if e := t.decide(); e != nil {
 		return false, e
 	}
-	if o.rule != t.decision.Rule {
+	if o.decision != t.decision {
 		return false, nil
 	}
 	t.mu.Lock()
 	t.rec.Address, t.origin = o.address, o
+	t.observeAddr()
 	t.mu.Unlock()
 	if t.gate.Policy() != t.policy {
 		return false, nil // as in admit
@@ -393,7 +403,7 @@ func (t *Transaction) Finish(f Finish) {
 func (t *Transaction) Fail(e *egress.Error, status int) {
 	if e.Kind == egress.RuleDenied || e.Kind == egress.NotPublic || e.Kind == egress.Loop {
 		t.mu.Lock()
-		t.rec.Decision = acl.Deny.String()
+		t.rec.Decision, t.rec.Reason = acl.Deny.String(), ""
 		t.mu.Unlock()
 	}
 	t.finish(Finish{Status: status, Outcome: e.Kind}, e.Error())
@@ -410,17 +420,18 @@ func (t *Transaction) finish(f Finish, reason string) {
 	r := t.snapshot()
 	up, down := t.count(r.Up, r.Down) // now, so that all counts add up to the record
 	t.mu.Unlock()
-	r.Status, r.ClosedBy, r.How, r.Outcome, r.Reason = f.Status, f.ClosedBy, f.How, f.Outcome.String(), reason
+	r.Status, r.ClosedBy, r.How, r.Outcome = f.Status, f.ClosedBy, f.How, f.Outcome.String()
 	if killed != "" {
 		r.ClosedBy, r.How = track.Sluice, killed
 		if f.Outcome == egress.OriginProtocol || f.Outcome == egress.ClientGone {
 			// What cutting the connections looked like is nobody's fault.
-			r.Outcome, r.Reason = egress.None.String(), ""
+			r.Outcome, reason = egress.None.String(), ""
 		}
 		if why != "" {
-			r.Reason = why
+			reason = why
 		}
 	}
+	r.Reason = both(r.Reason, reason)
 	if t.gate.Count != nil {
 		t.gate.Count(&r, up, down)
 	}

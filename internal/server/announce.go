@@ -50,6 +50,9 @@ func (s *Server) announceRule(i int, policy *gate.Policy) {
 		ports[j] = p.String()
 	}
 	fields = append(fields, list("ports", ports, "80, 443"))
+	if r.Mode == acl.Observe {
+		fields = append(fields, zap.Stringer("mode", r.Mode))
+	}
 	if r.Action == acl.Allow {
 		fields = append(fields, zap.Stringer("download", config.Rate(l.Download)), zap.Stringer("upload", config.Rate(l.Upload)))
 	}

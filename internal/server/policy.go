@@ -21,6 +21,7 @@ func (s *Server) policy(r room) *gate.Policy {
 	return &gate.Policy{
 		ACL:        cfg.Policy,
 		Limits:     limitsOf(cfg),
+		NoRule:     limitsWithoutRule(cfg),
 		Users:      gate.NewUsers(hashes(cfg.Users)),
 		Handshake:  cfg.Timeouts.Handshake,
 		Idle:       cfg.Timeouts.Idle,
@@ -63,10 +64,7 @@ func Refuses(cfg *config.Config, a netip.AddrPort) *egress.Error {
 func limitsOf(cfg *config.Config) []limit.Limits {
 	list := make([]limit.Limits, len(cfg.Rules))
 	for i, r := range cfg.Rules {
-		l := limit.Limits{
-			Tunnels: cfg.Limits.Tunnels, New: cfg.Limits.NewTunnels, Burst: cfg.Limits.Burst,
-			Download: int64(cfg.Limits.Download), Upload: int64(cfg.Limits.Upload),
-		}
+		l := limitsWithoutRule(cfg)
 		if r.Download != config.Unset {
 			l.Download, l.DownloadClass = int64(r.Download), r.Name
 		}
@@ -76,6 +74,13 @@ func limitsOf(cfg *config.Config) []limit.Limits {
 		list[i] = l
 	}
 	return list
+}
+
+func limitsWithoutRule(cfg *config.Config) limit.Limits {
+	return limit.Limits{
+		Tunnels: cfg.Limits.Tunnels, New: cfg.Limits.NewTunnels, Burst: cfg.Limits.Burst,
+		Download: int64(cfg.Limits.Download), Upload: int64(cfg.Limits.Upload),
+	}
 }
 
 func hashes(users []config.User) map[string][]byte {

@@ -97,10 +97,10 @@ type Record struct {
 	Status int    // HTTP status sent to the client; 0 for SOCKS5 or when none was sent
 
 	Address  netip.AddrPort // the dialled one
-	Rule     string         // the deciding one, "" when none matched
-	Decision string         // "allow", "deny", or "" when none was made
+	Rule     string         // the deciding one, or that in observe mode which let it pass; "" when there was none
+	Decision string         // "allow", "deny", "observe", or "" when none was made
 	Outcome  string         // "ok" or the name of what went wrong
-	Reason   string         // the sentence told to the client, and the cause
+	Reason   string         // the sentence told to the client, and the cause; before them what observe mode has to say
 
 	Tries int           // addresses dialled
 	DNS   time.Duration // resolution
