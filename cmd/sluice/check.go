@@ -82,14 +82,21 @@ func (c *call) explain(cfg *config.Config, req acl.Request) int {
 		if s.Matched {
 			mark = "yes"
 		}
-		fmt.Fprintf(w, "%d\trule %s\t%s\t%s\t%s\n", i+1, s.Rule, s.Action, mark, s.Why)
+		action := s.Action.String()
+		if s.Observed {
+			action += ", observed"
+		}
+		fmt.Fprintf(w, "%d\trule %s\t%s\t%s\t%s\n", i+1, s.Rule, action, mark, s.Why)
 	}
 	w.Flush()
 	what, code := "allowed: ", exitOK
 	if !a.Allowed {
 		what, code = "denied: ", exitFault
 	}
-	if a.NeedsUser {
+	switch {
+	case a.Observed:
+		what = "passes in observe mode, would be denied: "
+	case a.NeedsUser:
 		what = "denied without credentials: "
 	}
 	fmt.Fprintln(c.stdout, what+a.Sentence)

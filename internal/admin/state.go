@@ -46,10 +46,11 @@ func (h *Handler) noMetrics(http.ResponseWriter, *http.Request) error {
 }
 
 type step struct {
-	Rule    string `json:"rule"`
-	Action  string `json:"action"`
-	Matched bool   `json:"matched"`
-	Why     string `json:"why"`
+	Rule     string `json:"rule"`
+	Action   string `json:"action"`
+	Matched  bool   `json:"matched"`
+	Why      string `json:"why"`
+	Observed bool   `json:"observed,omitempty"`
 }
 
 func (h *Handler) explain(w http.ResponseWriter, r *http.Request) error {
@@ -66,13 +67,14 @@ func (h *Handler) explain(w http.ResponseWriter, r *http.Request) error {
 	a := h.o.Explain(req)
 	answer := struct {
 		Allowed   bool   `json:"allowed"`
+		Observed  bool   `json:"observed,omitempty"`
 		NeedsUser bool   `json:"needs_user,omitempty"`
 		Rule      string `json:"rule"`
 		Sentence  string `json:"sentence"`
 		Steps     []step `json:"steps"`
-	}{a.Allowed, a.NeedsUser, a.Rule, a.Sentence, []step{}}
+	}{a.Allowed, a.Observed, a.NeedsUser, a.Rule, a.Sentence, []step{}}
 	for _, s := range a.Steps {
-		answer.Steps = append(answer.Steps, step{s.Rule, s.Action.String(), s.Matched, s.Why})
+		answer.Steps = append(answer.Steps, step{s.Rule, s.Action.String(), s.Matched, s.Why, s.Observed})
 	}
 	return write(w, r, answer)
 }

@@ -15,9 +15,10 @@ import (
 // Answer is what becomes of a request.
 type Answer struct {
 	Allowed   bool
+	Observed  bool       // allowed because of observe mode, and refused without
 	NeedsUser bool       // denied, but credentials could change that
 	Rule      string     // the deciding one; "" when none matched
-	Sentence  string     // why, in one line
+	Sentence  string     // why, in one line; if Observed, why it would be refused
 	Steps     []acl.Step // rule by rule, up to the deciding one
 }
 
@@ -53,16 +54,25 @@ func Explain(p *acl.Policy, refuses func(netip.AddrPort) *egress.Error, req acl.
 	}
 	if d.Action == acl.Deny {
 		a.NeedsUser, a.Sentence = d.NeedsUser, p.Sentence(req, d)
+	}
+	if !d.Passes() {
 		return a
 	}
 	if e := refused(refuses, req); e != nil {
-		a.Sentence = fmt.Sprintf("rule %s allows it, but %s", a.Rule, e.Sentence)
+		passes := fmt.Sprintf("rule %s allows it", a.Rule)
+		if d.Observed {
+			passes = "observe mode lets it pass"
+		}
+		a.NeedsUser, a.Sentence = false, fmt.Sprintf("%s, but %s", passes, e.Sentence)
 		if e.Kind == egress.NotPublic && !acl.Unwrap(req.Host.Addr()).IsUnspecified() {
 			a.Sentence += ", and egress.allow_private does not list it"
 		}
 		return a
 	}
-	a.Allowed = true
+	a.Allowed, a.Observed = true, d.Observed
+	if d.Observed {
+		return a
+	}
 	a.Sentence = fmt.Sprintf("rule %s lets %s reach %s", a.Rule, req.Client, req.Host.Join(req.Port))
 	if !req.Host.IsAddr() {
 		a.Sentence += "; addresses that it resolves to are judged when it is dialled"
