@@ -180,7 +180,7 @@ export class Table {
     const shown = [];
     for (let i = first; i < last; i++) shown.push({ row: this.list[i], at: i });
     this.keepFocused(shown, first, last);
-    if (!shown.some(({ row }) => row.id === this.current)) this.current = shown.find(({ row }) => !row.ended)?.row.id ?? "";
+    this.chooseCurrent(shown, height);
     keyed(this.canvas, this.nodes, shown, ({ row }) => row.id, (item) => this.create(item.row), (node, item) => this.update(node, item));
     this.focusKept();
 
@@ -203,6 +203,14 @@ export class Table {
     if (at < 0) this.lost = id;
     else if (at < first) shown.unshift({ row: this.list[at], at });
     else if (at >= last) shown.push({ row: this.list[at], at });
+  }
+
+  // While nobody is in the rows, Tab comes to the first in sight.
+  chooseCurrent(shown, height) {
+    if (this.canvas.contains(document.activeElement) && shown.some(({ row }) => row.id === this.current)) return;
+    const top = Math.ceil(this.body.scrollTop / height);
+    const first = shown.find(({ row, at }) => at >= top && !row.ended) ?? shown.find(({ row }) => !row.ended);
+    this.current = first?.row.id ?? "";
   }
 
   // When the row with the focus has gone, the focus goes to the rows as a whole, not

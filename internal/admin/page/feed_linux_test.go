@@ -1,0 +1,112 @@
+package page_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/page"
+)
+
+// hurried shortens all waits of the page to a fortieth.
+const hurried = `
+const later = window.setTimeout.bind(window);
+window.setTimeout = (f, milliseconds) => later(f, milliseconds / 40);`
+
+func TestARestartOfTheProxyReplacesWhatIsShown(t *testing.T) {
+	starts := 0
+	f := newFeed(t, func() object {
+		starts++
+		if starts == 1 {
+			start := starting(four()...)
+			start["requests"] = object{"ok": 7, "rule_denied": 5}
+			return start
+		}
+		start := starting(tunnelObject(77, "192.0.2.77", "after.example.com"))
+		start["version"], start["bytes_down"] = "v1.5.0", 12345
+		return start
+	})
+	b := newBrowser(t)
+	b.provokes("ERR_INCOMPLETE_CHUNKED_ENCODING")
+	b.provokes("503")
+	b.open(f.URL)
+	f.send("tick", ticking(1, 4, object{"rate_down": 3_000_000, "requests": object{"ok": 7, "rule_denied": 6}}))
+	b.until(`document.getElementById("rate-down").value === "3000000"`)
+	f.mu.Lock()
+	f.refuse = "16 others watch already"
+	f.mu.Unlock()
+	f.drop()
+	b.until(`document.body.dataset.feed === "lost" && document.getElementById("lost").textContent.includes("16 others watch already")`)
+	if old := b.text("#lost"); !strings.Contains(old, "old") {
+		t.Errorf("it does not say that what it shows is old: %s", old)
+	}
+	f.mu.Lock()
+	f.refuse = ""
+	f.mu.Unlock()
+	b.until(`document.body.dataset.feed === "live" && document.querySelectorAll("#tunnel-canvas .row").length === 1`)
+	if got := b.rows("destination"); len(got) != 1 || got[0] != "after.example.com:443" {
+		t.Errorf("after the restart it shows %v", got)
+	}
+	if got := b.value("total-down"); got != "12345" {
+		t.Errorf("it has %s bytes", got)
+	}
+	if hidden := b.eval(`document.getElementById("outcome-table").hidden && document.getElementById("lost").hidden`); hidden != "true" {
+		t.Error("refusals of before, or the notice, are still shown")
+	}
+	if got := b.text("#changed"); !strings.Contains(got, "v1.5.0") {
+		t.Errorf("it does not tell of the new version: %q", got)
+	}
+}
+
+func TestAConnectionThatFallsSilentIsMadeAnew(t *testing.T) {
+	f := newFeed(t, func() object { return starting() })
+	b := newBrowser(t)
+	call(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: hurried + `
+		window.states = [];
+		document.addEventListener("DOMContentLoaded", () => new MutationObserver(() => window.states.push(document.body.dataset.feed)).observe(document.body, { attributeFilter: ["data-feed"] }));`})
+	b.open(f.URL)
+	b.until(`window.states.join(" ").includes("live lost connecting live")`)
+}
+
+func TestATabThatNobodySeesCostsTheProxyNothing(t *testing.T) {
+	f := newFeed(t, func() object { return starting() })
+	b := newBrowser(t)
+	call(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: hurried + `
+		window.away = false;
+		Object.defineProperty(document, "hidden", { get: () => window.away });
+		window.turn = (away) => { window.away = away; document.dispatchEvent(new Event("visibilitychange")); return true; };`})
+	b.open(f.URL)
+	b.eval(`window.turn(true)`)
+	b.until(`document.body.dataset.feed === "paused"`)
+	for deadline := time.Now().Add(20 * time.Second); f.reading() > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it reads on")
+		}
+	}
+	time.Sleep(700 * time.Millisecond) // 28 seconds of the page's
+	if n := f.reading(); n != 0 {
+		t.Errorf("a hidden tab has %d connections", n)
+	}
+	b.eval(`window.turn(false)`)
+	b.until(`document.body.dataset.feed === "live"`)
+}
+
+func TestReloadsAndDrainsAreToldAtTheTop(t *testing.T) {
+	f := newFeed(t, func() object { return starting(four()...) })
+	b := newBrowser(t)
+	b.open(f.URL)
+	f.send("reload", object{"time": stamp(began), "ok": false, "error": "sluice.toml:3:1: there is no key \"rules\""})
+	b.until(`document.getElementById("reload-failed").textContent.includes("sluice.toml:3:1")`)
+	f.send("reload", object{"time": stamp(began), "ok": true})
+	b.until(`document.getElementById("reload-failed").hidden && !document.getElementById("reloaded").hidden`)
+	if iso := b.eval(`document.getElementById("reload-time").title`); iso != stamp(began) {
+		t.Errorf("the reload was at %s", iso)
+	}
+	f.send("tick", ticking(1, 4, object{"draining": true}))
+	b.until(`!document.getElementById("draining").hidden`)
+	f.send("tick", ticking(2, 0, object{"draining": true, "closed": []string{"0000000000000001", "0000000000000002", "0000000000000003", "0000000000000004"}}))
+	b.until(`!document.getElementById("tunnel-empty").hidden`)
+	if got := b.text("#tunnel-empty"); got != "No tunnel is open. Clients connect to :3128 or :1080." {
+		t.Errorf("without tunnels it says %q", got)
+	}
+}
