@@ -54,9 +54,12 @@ function notice(id, text) {
   setText(node.querySelector("[data-text]"), text);
 }
 
+// Of a start there are no rates yet: those of before stand until the first tick.
 function figures({ rateDown, rateUp, down, up, live, draining }) {
-  setFigure(byId("rate-down"), rateDown, rate(rateDown), "bytes per second");
-  setFigure(byId("rate-up"), rateUp, rate(rateUp), "bytes per second");
+  if (rateDown !== undefined) {
+    setFigure(byId("rate-down"), rateDown, rate(rateDown), "bytes per second");
+    setFigure(byId("rate-up"), rateUp, rate(rateUp), "bytes per second");
+  }
   setFigure(byId("total-down"), down, size(down), "bytes");
   setFigure(byId("total-up"), up, size(up), "bytes");
   setFigure(byId("live"), live, count(live), "tunnels and requests");
@@ -94,7 +97,7 @@ openFeed("events", {
     outcomes.replace(last, data.requests ?? {});
     refusals.replace(last, data.refusals ?? []);
     table.replace(last);
-    figures({ rateDown: 0, rateUp: 0, down: data.bytes_down, up: data.bytes_up, live: tunnels.rows.size, draining: data.draining });
+    figures({ down: data.bytes_down, up: data.bytes_up, live: tunnels.rows.size, draining: data.draining });
     document.body.classList.add("known");
     whereClientsConnect();
   },

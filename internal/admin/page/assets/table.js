@@ -2,7 +2,7 @@
 // their number. While somebody points at it or moves in it, no row changes its
 // place: what is about to be killed must not slip away from under the hand.
 
-import { byId, element, keyed, setText } from "./dom.js";
+import { byId, element, keyed, setText, setTitle } from "./dom.js";
 import { count, counted, duration, rate, size } from "./text.js";
 import { comparison, orders, parseFilter } from "./tunnels.js";
 
@@ -234,9 +234,8 @@ export class Table {
     columns.forEach((column, i) => {
       const text = column.text(row, this.now);
       const cell = node.children[i];
-      if (cell.textContent === text) return;
-      cell.textContent = text;
-      cell.title = column.title ? column.title(row) : text;
+      setText(cell, text);
+      setTitle(cell, column.title ? column.title(row) : text);
     });
     const position = `translateY(${at * this.height}px)`;
     if (node.style.transform !== position) {

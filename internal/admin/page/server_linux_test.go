@@ -1,0 +1,386 @@
+package page_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp/kb"
+
+	"sluice/internal/config"
+	"sluice/internal/server"
+)
+
+// proxy is a running server and an origin that echoes, with the tunnels between.
+type proxy struct {
+	*server.Server
+	t      *testing.T
+	origin string
+	admin  string // URL of the admin address
+	stop   func()
+}
+
+// serve runs a proxy that lets loopback reach the origin's port alone. admin is its
+// admin address.
+func serve(t *testing.T, origin, admin string) *proxy {
+	t.Helper()
+	_, port, _ := net.SplitHostPort(origin)
+	file := fmt.Sprintf(`
+[[listener]]
+address = "127.0.0.1:0"
+[[rule]]
+name = "others"
+action = "allow"
+clients = ["192.0.2.0/24"]
+[[rule]]
+name = "lab"
+action = "allow"
+clients = ["127.0.0.0/8"]
+ports = [%s]
+[egress]
+allow_private = ["127.0.0.0/8"]
+[server]
+drain = "0s"
+`, port)
+	cfg, err := config.Parse("test.toml", []byte(file), config.Flags{Admin: &admin}, config.Presets{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{t: t, origin: origin}
+	if p.Server, err = server.New(cfg, server.Options{Stdout: io.Discard, Stderr: io.Discard, Version: "v0-test"}); err != nil {
+		t.Fatal(err)
+	}
+	p.admin = "http://" + p.AdminAddr().String()
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- p.Serve(ctx, ctx) }()
+	p.stop = sync.OnceFunc(func() {
+		stop()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(30 * time.Second):
+			t.Error("the server does not end")
+		}
+	})
+	t.Cleanup(p.stop)
+	return p
+}
+
+// echo returns the address of an origin that sends back what it gets.
+func echo(t *testing.T) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	t.Cleanup(func() { ln.Close(); wg.Wait() })
+	wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer c.Close()
+				io.Copy(c, c)
+			})
+		}
+	})
+	return ln.Addr().String()
+}
+
+// connect asks for a tunnel from a loopback address, and returns the answer's line.
+func (p *proxy) connect(from, to string) (net.Conn, string) {
+	p.t.Helper()
+	dialer := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(from), 0))}
+	c, err := dialer.Dial("tcp", p.Addrs()[0].String())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(3 * time.Minute))
+	fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", to, to)
+	head := bufio.NewReaderSize(c, 16) // it sends nothing by itself behind the head
+	var line string
+	for text := "-"; text != "\r\n"; {
+		if text, err = head.ReadString('\n'); err != nil {
+			p.t.Fatalf("CONNECT %s: %v", to, err)
+		}
+		if line == "" {
+			line = text
+		}
+	}
+	return c, strings.TrimSpace(line)
+}
+
+// trip sends n bytes through a tunnel to the origin and reads them back.
+func trip(t *testing.T, c net.Conn, n int) {
+	go c.Write(make([]byte, n))
+	if _, err := io.CopyN(io.Discard, c, int64(n)); err != nil {
+		t.Error(err)
+	}
+}
+
+// get asks the admin address for JSON.
+func (p *proxy) get(path string, v any) {
+	p.t.Helper()
+	answer, err := http.Get(p.admin + path)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if err := json.NewDecoder(answer.Body).Decode(v); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// metric sums the values of a metric whose labels contain each of with.
+func (p *proxy) metric(name string, with ...string) int64 {
+	p.t.Helper()
+	answer, err := http.Get(p.admin + "/metrics")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var sum float64
+	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
+		series, value, _ := strings.Cut(strings.Replace(lines.Text(), "} ", "}\x00", 1), "\x00")
+		if !strings.HasPrefix(series, name+"{") {
+			continue
+		}
+		fits := true
+		for _, label := range with {
+			fits = fits && strings.Contains(series, label)
+		}
+		if v, err := strconv.ParseFloat(value, 64); fits && err == nil {
+			sum += v
+		}
+	}
+	return int64(sum)
+}
+
+func TestFiguresAgreeWithTheMetricsOnceItIsQuiet(t *testing.T) {
+	p := serve(t, echo(t), "127.0.0.1:0")
+	b := newBrowser(t)
+	early, _ := p.connect("127.0.0.1", p.origin) // before the page is opened
+	trip(t, early, 123_457)
+	b.open(p.admin)
+
+	var wg sync.WaitGroup
+	for i := range 60 {
+		c, line := p.connect(fmt.Sprintf("127.0.0.%d", 1+i%3), p.origin)
+		if !strings.HasPrefix(line, "HTTP/1.1 200 ") {
+			t.Fatal(line)
+		}
+		wg.Go(func() {
+			for n := range 20 + i {
+				trip(t, c, 1000*(n+1)+i)
+				time.Sleep(30 * time.Millisecond)
+			}
+			if i%4 == 0 {
+				c.Close()
+			}
+		})
+	}
+	for range 5 {
+		if _, line := p.connect("127.0.0.9", "127.0.0.1:1"); !strings.HasPrefix(line, "HTTP/1.1 403 ") {
+			t.Errorf("a denied request is answered %s", line)
+		}
+	}
+	b.until(`Number(document.getElementById("rate-down").value) > 1e6`)
+	wg.Wait()
+	b.until(`document.getElementById("live").value === "46" && document.getElementById("rate-down").value === "0"`)
+
+	for id, want := range map[string]int64{
+		"total-up":      p.metric("sluice_bytes_total", `direction="up"`),
+		"total-down":    p.metric("sluice_bytes_total", `direction="down"`),
+		"live":          p.metric("sluice_requests_in_progress"),
+		"refused-total": p.metric("sluice_requests_total") - p.metric("sluice_requests_total", `outcome="ok"`),
+	} {
+		if got := b.value(id); got != fmt.Sprint(want) || want == 0 {
+			t.Errorf("%s is %s on the page and %d in the metrics", id, got, want)
+		}
+	}
+	if got := b.text("#outcome-rows"); !strings.Contains(got, "rule_denied") || !strings.HasSuffix(strings.TrimSpace(got), "5\t5") {
+		t.Errorf("refusals are %q", got)
+	}
+	var live struct{ Tunnels []map[string]any }
+	p.get("/tunnels", &live)
+	if got := b.text("#tunnel-count"); got != fmt.Sprintf("%d tunnels", len(live.Tunnels)) {
+		t.Errorf("the page has %s, /tunnels %d", got, len(live.Tunnels))
+	}
+	shown := evaluate[map[string]string](b, allRows)
+	for _, tunnel := range live.Tunnels {
+		id := tunnel["id"].(string)
+		want := fmt.Sprintf("%s bytes %s bytes", thousandsOf(tunnel["bytes_up"]), thousandsOf(tunnel["bytes_down"]))
+		if got := shown[id]; got != want || len(shown) != len(live.Tunnels) {
+			t.Errorf("tunnel %s has relayed %q on the page and %q in /tunnels", id, got, want)
+		}
+	}
+	var clients struct{ Clients []map[string]any }
+	p.get("/clients", &clients)
+	top := b.text("#client-rows")
+	for _, c := range clients.Clients {
+		if n := c["tunnels"].(float64); n > 0 && !strings.Contains(top, fmt.Sprintf("%s\t%.0f\t", c["client"], n)) {
+			t.Errorf("the page lacks client %v with %v tunnels: %q", c["client"], n, top)
+		}
+	}
+}
+
+// allRows scrolls through the table and notes what each row has relayed, exactly.
+const allRows = `(async () => {
+	const seen = {};
+	const rows = document.getElementById("tunnel-rows");
+	for (let top = 0; top <= rows.scrollHeight; top += 200) {
+		rows.scrollTop = top;
+		await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+		for (const row of rows.querySelectorAll(".row")) seen[row.dataset.id] = row.querySelector(".up").title + " " + row.querySelector(".down").title;
+	}
+	return seen;
+})()`
+
+// thousandsOf writes a number as the page does.
+func thousandsOf(v any) string {
+	text := fmt.Sprintf("%.0f", v)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+func TestATunnelIsFoundAndKilledByKeyboardAlone(t *testing.T) {
+	p := serve(t, echo(t), "127.0.0.1:0")
+	b := newBrowser(t)
+	var all []net.Conn
+	for i := range 30 {
+		c, _ := p.connect(fmt.Sprintf("127.0.0.%d", 1+i), p.origin)
+		trip(t, c, 1000)
+		all = append(all, c)
+	}
+	victim := all[16]
+	b.open(p.admin)
+	b.until(`document.getElementById("tunnel-count").textContent === "30 tunnels"`)
+
+	b.tabTo("#filter")
+	b.keys("c", "l", "i", "e", "n", "t", ":", "1", "2", "7", ".", "0", ".", "0", ".", "1", "7")
+	b.until(`document.querySelectorAll("#tunnel-canvas .row").length === 1`)
+	b.tabTo("[data-column=client] button")
+	b.keys(kb.Enter)
+	if sorted := b.eval(`document.querySelector("[data-column=client]").getAttribute("aria-sort")`); sorted != "ascending" {
+		t.Errorf("Enter on a header sorts %s", sorted)
+	}
+	b.tabTo("#tunnel-canvas button")
+	b.keys(kb.Enter)
+	b.until(`document.getElementById("kill").open`)
+	if at := b.eval(`document.activeElement.id`); at != "kill-cancel" {
+		t.Errorf("the dialog begins at %s", at)
+	}
+	if facts := b.text("#kill-facts"); !strings.Contains(facts, "127.0.0.17") || !strings.Contains(facts, p.origin) || !strings.Contains(facts, "lab") {
+		t.Errorf("the dialog tells %q", facts)
+	}
+	b.photograph("kill")
+	b.keys(kb.Escape)
+	b.until(`!document.getElementById("kill").open`)
+	trip(t, victim, 10) // it lives
+	if label := b.eval(`document.activeElement.getAttribute("aria-label")`); !strings.Contains(label, "127.0.0.17") {
+		t.Errorf("after Escape the focus is on %q", label)
+	}
+	b.keys(kb.Enter)
+	b.tabTo("#kill-one")
+	b.keys(kb.Enter)
+	if _, err := victim.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the client of a killed tunnel sees %v", err)
+	}
+	b.until(`document.querySelectorAll("#tunnel-canvas .row").length === 0 && !document.getElementById("kill").open`)
+	b.until(`document.getElementById("live").value === "29"`)
+	if said := b.text("#said"); said != "1 tunnel killed." {
+		t.Errorf("it says %q", said)
+	}
+	if at := b.eval(`document.activeElement.id`); at != "filter" {
+		t.Errorf("with no row left the focus is on %q", at)
+	}
+	trip(t, all[15], 10) // the others live
+
+	// All of a client, from its row among the top clients.
+	b.eval(`(document.activeElement.blur(), document.getElementById("client-title").scrollIntoView(), getSelection().collapse(document.getElementById("client-title"), 0), true)`)
+	b.tabTo(`[aria-label="Kill all tunnels of 127.0.0.1"]`)
+	b.keys(kb.Enter)
+	b.until(`document.getElementById("kill").open`)
+	b.tabTo("#kill-all")
+	b.keys(kb.Enter)
+	if _, err := all[0].Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the client sees %v", err)
+	}
+	b.until(`document.getElementById("live").value === "28"`)
+}
+
+func TestARefusalAppearsAndIsExplained(t *testing.T) {
+	p := serve(t, echo(t), "127.0.0.1:0")
+	b := newBrowser(t)
+	b.open(p.admin)
+	if empty := b.eval(`document.getElementById("refusal-empty").hidden || document.getElementById("tunnel-empty").hidden`); empty != "false" {
+		t.Error("without tunnels and refusals it does not say so")
+	}
+	p.connect("127.0.0.7", "denied.example:443")
+	b.until(`document.querySelector("#refusal-rows li")`)
+	b.tabTo(".explain")
+	b.keys(kb.Enter)
+	b.until(`document.querySelectorAll(".explanation li").length === 2`)
+	var answer struct {
+		Sentence string
+		Steps    []struct{ Rule, Why string }
+	}
+	p.get("/explain?client=127.0.0.7&to=denied.example:443", &answer)
+	shown := b.text(".explanation")
+	if !strings.Contains(shown, answer.Sentence) || len(answer.Steps) != 2 {
+		t.Errorf("it shows %q and not %q", shown, answer.Sentence)
+	}
+	for _, step := range answer.Steps {
+		if !strings.Contains(shown, step.Rule) || !strings.Contains(shown, step.Why) {
+			t.Errorf("it shows %q and not %v", shown, step)
+		}
+	}
+	if reason := b.text("#refusal-rows .why"); !strings.Contains(reason, "no rule lets 127.0.0.7 reach denied.example:443") {
+		t.Errorf("the reason is %q", reason)
+	}
+	// While it is read, newer ones wait.
+	p.connect("127.0.0.8", "later.example:443")
+	b.until(`document.getElementById("refusal-more").textContent === "Show 1 newer one"`)
+	if n := b.eval(`document.querySelectorAll("#refusal-rows > li").length`); n != "1" {
+		t.Errorf("%s refusals are shown", n)
+	}
+	b.eval(`document.getElementById("refusal-more").click()`)
+	b.until(`document.querySelector("#refusal-rows li").textContent.includes("later.example")`)
+}
+
+func TestThePageComesBackAfterARestartOfTheServer(t *testing.T) {
+	origin := echo(t)
+	p := serve(t, origin, "127.0.0.1:0")
+	b := newBrowser(t)
+	b.provokes("ERR_")
+	p.connect("127.0.0.1", p.origin)
+	b.open(p.admin)
+	b.until(`document.getElementById("tunnel-count").textContent === "1 tunnel"`)
+	address := p.AdminAddr().String()
+	p.stop()
+	b.until(`document.body.dataset.feed === "lost"`)
+	p = serve(t, origin, address)
+	p.connect("127.0.0.2", p.origin)
+	p.connect("127.0.0.3", p.origin)
+	b.until(`document.body.dataset.feed === "live" && document.getElementById("tunnel-count").textContent === "2 tunnels"`)
+}
