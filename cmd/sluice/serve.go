@@ -15,6 +15,7 @@ import (
 	"sluice/internal/presets"
 	"sluice/internal/relay"
 	"sluice/internal/server"
+	"sluice/internal/systemd"
 )
 
 // list is a flag that may be given more than once.
@@ -68,33 +69,64 @@ func serve(c *call) int {
 	}
 	// Before all that takes time: a log rotation must not end a process that is
 	// still reading a long file. What comes early is done once the proxy stands.
-	// The channels are apart from each other so that no reopening crowds out an end.
-	ends, reopens := make(chan os.Signal, 2), make(chan os.Signal, 1)
-	signal.Notify(ends, syscall.SIGTERM, os.Interrupt)
-	defer signal.Stop(ends)
-	signal.Notify(reopens, syscall.SIGHUP, reopenSignal)
-	defer signal.Stop(reopens)
-	// The Go runtime ends a process that writes to a stdout or stderr whose reader
-	// is gone. Losing the log is no reason to cut every tunnel.
-	signal.Ignore(syscall.SIGPIPE)
-
+	sig := listenForSignals()
+	defer sig.stop()
+	o, err := fromManager()
+	if err != nil {
+		return c.fault(err)
+	}
+	defer o.Notify.Close()
+	defer o.Sockets.Close()
 	cfg, err := load(f)
 	if err != nil {
 		return c.fault(err)
 	}
 	processors := runtime.GOMAXPROCS(0)
-	loops := relay.Loops(processors)
-	runtime.GOMAXPROCS(processors + loops)
-	s, err := server.New(cfg, server.Options{Stdout: c.stdout, Stderr: c.stderr, Loops: loops, Version: versionText()})
+	o.Loops = relay.Loops(processors)
+	runtime.GOMAXPROCS(processors + o.Loops)
+	o.Stdout, o.Stderr, o.Version = c.stdout, c.stderr, versionText()
+	o.Load = func() (*config.Config, error) { return load(f) }
+	s, err := server.New(cfg, o)
 	if err != nil {
 		return c.fault(err)
 	}
+	return c.attend(s, sig)
+}
+
+// fromManager returns what a service manager has passed, if there is one.
+func fromManager() (o server.Options, err error) {
+	if o.Sockets, err = systemd.Inherited(); err != nil {
+		return o, err
+	}
+	if o.Notify, err = systemd.NewNotifier(); err != nil {
+		o.Sockets.Close()
+	}
+	return o, err
+}
+
+// attend serves until a signal ends it.
+func (c *call) attend(s *server.Server, sig *signals) int {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	cut, stopNow := context.WithCancel(context.Background())
 	defer stopNow()
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx, cut) }()
+	// Beside the ends, for both may take long: rules may be many, and nobody may read
+	// stderr.
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-sig.reloads:
+				s.ReopenLogs() // first, for a reload may take its time
+				s.Reload(ctx)
+			case <-sig.reopens:
+				s.ReopenLogs()
+			}
+		}
+	}()
 	var late <-chan time.Time
 	for {
 		select {
@@ -105,9 +137,7 @@ func serve(c *call) int {
 				return c.fault(err)
 			}
 			return exitOK
-		case <-reopens:
-			go s.ReopenLogs() // it waits when nobody reads stderr
-		case <-ends:
+		case <-sig.ends:
 			if ctx.Err() != nil && late == nil {
 				stopNow() // a second time: at once
 				late = time.After(lastWord)
@@ -115,4 +145,27 @@ func serve(c *call) int {
 			stop()
 		}
 	}
+}
+
+// signals are kept apart so that none crowds out another. Of several that ask for a
+// reload while one is under way, one is done.
+type signals struct{ ends, reloads, reopens chan os.Signal }
+
+func listenForSignals() *signals {
+	s := &signals{make(chan os.Signal, 2), make(chan os.Signal, 1), make(chan os.Signal, 1)}
+	signal.Notify(s.ends, syscall.SIGTERM, os.Interrupt)
+	signal.Notify(s.reloads, syscall.SIGHUP)
+	if reopenSignal != syscall.SIGHUP {
+		signal.Notify(s.reopens, reopenSignal)
+	}
+	// The Go runtime ends a process that writes to a stdout or stderr whose reader
+	// is gone. Losing the log is no reason to cut every tunnel.
+	signal.Ignore(syscall.SIGPIPE)
+	return s
+}
+
+func (s *signals) stop() {
+	signal.Stop(s.ends)
+	signal.Stop(s.reloads)
+	signal.Stop(s.reopens)
 }

@@ -64,8 +64,10 @@ func (b *builder) part(rule int, field string, item ...any) where {
 }
 
 func (b *builder) ruleOfFile(at where, r fileRule) {
+	// The name outlives the rule, in records and metrics, and must not keep the text of
+	// a whole file in memory.
 	rule := Rule{
-		Rule:     acl.Rule{Name: r.Name, Action: choice(r.Action, acl.Deny, acl.Allow), Mode: choice(r.Mode, acl.Enforce, acl.Observe), Clients: r.Clients, Users: r.Users, To: r.To, Ports: r.Ports},
+		Rule:     acl.Rule{Name: strings.Clone(r.Name), Action: choice(r.Action, acl.Deny, acl.Allow), Mode: choice(r.Mode, acl.Enforce, acl.Observe), Clients: r.Clients, Users: r.Users, To: r.To, Ports: r.Ports},
 		Download: r.Download,
 		Upload:   r.Upload,
 	}

@@ -343,6 +343,9 @@ func (t *Transaction) Relay(client *net.TCPConn, o *Origin, early []byte) {
 	t.tunnel.Start(client, o.Conn, relay.Options{
 		Up: &o.lease.Up, Down: &o.lease.Down, Idle: t.policy.Idle, Early: early, Poller: t.gate.Poller,
 	}, t.relayed)
+	// A tunnel may live for weeks, and must not keep the rules of its first day in
+	// memory.
+	t.policy, o.policy = nil, nil
 	t.OnKill(func() { t.tunnel.Kill(t.howKilled()) })
 }
 

@@ -11,15 +11,15 @@ type moving struct {
 	paid   *limit.Bucket // the one that was charged last, for what is held or credited
 	due    int64         // when what it waits for is there, since epoch; of a direction that waits
 	held   *held         // what was read and not yet written; nil: nothing
-	credit int   // bytes that the budget was charged for and that are not read yet
-	bulk   bool  // bytes come faster than buffers drain: splice
-	scarce bool  // the budget made it wait: ask before reading
-	hup    bool  // the source has told of its end
-	hung   bool  // the source is gone both ways
-	urgent bool  // the source has sent urgent data, which splice(2) does not get past (tcp(7))
-	queued bool  // it has a turn coming
-	waits  bool  // for the budget: a timer is set
-	stuck  bool  // the receiver takes nothing more
+	credit int           // bytes that the budget was charged for and that are not read yet
+	bulk   bool          // bytes come faster than buffers drain: splice
+	scarce bool          // the budget made it wait: ask before reading
+	hup    bool          // the source has told of its end
+	hung   bool          // the source is gone both ways
+	urgent bool          // the source has sent urgent data, which splice(2) does not get past (tcp(7))
+	queued bool          // it has a turn coming
+	waits  bool          // for the budget: a timer is set
+	stuck  bool          // the receiver takes nothing more
 }
 
 // held is bytes on their way: in memory, or else in a pipe.

@@ -38,8 +38,9 @@ type loop struct {
 	seats  []*Tunnel // by slot
 	stamps []uint32  // of each slot: grows with each use
 	free   []uint32
-	kicked []turn        // who was seated with bytes in hand
-	tick   time.Duration // how often to look for idle tunnels; 0: never
+	kicked []turn          // who was seated with bytes in hand
+	asked  []chan struct{} // to be closed when the loop comes round
+	tick   time.Duration   // how often to look for idle tunnels; 0: never
 	closed bool
 }
 
@@ -171,11 +172,14 @@ func (l *loop) woken() bool {
 	var b [8]byte
 	unix.Read(l.wakefd, b[:])
 	l.mu.Lock()
-	kicked, closed := l.kicked, l.closed
-	l.kicked = nil
+	kicked, asked, closed := l.kicked, l.asked, l.closed
+	l.kicked, l.asked = nil, nil
 	l.mu.Unlock()
 	for _, k := range kicked {
 		l.turn(k, false)
+	}
+	for _, c := range asked {
+		close(c)
 	}
 	return closed
 }

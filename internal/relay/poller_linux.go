@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"sync"
@@ -102,4 +103,22 @@ func detach(c *net.TCPConn) (fd int, ok bool) {
 		ok = err == nil
 	})
 	return fd, ok && err == nil
+}
+
+// Answers returns nil when every loop goes round, or the error of ctx when one has
+// not in time.
+func (p *Poller) Answers(ctx context.Context) error {
+	for _, l := range p.loops {
+		c := make(chan struct{})
+		l.mu.Lock()
+		l.asked = append(l.asked, c)
+		l.mu.Unlock()
+		l.wake()
+		select {
+		case <-c:
+		case <-ctx.Done():
+			return fmt.Errorf("a relay loop does not answer: %w", ctx.Err())
+		}
+	}
+	return nil
 }

@@ -2,13 +2,19 @@
 
 package relay
 
-import "net"
+import (
+	"context"
+	"net"
+)
 
 // Poller watches the sockets of tunnels; on this system there is none.
 type Poller struct{}
 
 // NewPoller returns nil, which Options take for "a goroutine for each direction".
 func NewPoller(int, bool) (*Poller, error) { return nil, nil }
+
+// Answers returns nil.
+func (p *Poller) Answers(context.Context) error { return nil }
 
 // Close does nothing.
 func (p *Poller) Close() {}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"time"
 
 	"go.uber.org/zap"
@@ -30,7 +31,11 @@ func (s *Server) accept(l *listener) {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			s.shortage.failed(l.Address, err)
+			if l.retired.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+				l.tcp.Close()
+				return
+			}
+			s.shortage.failed(l.address(), err)
 			conn, spare = s.spares.accept(l.tcp, err)
 		}
 		if conn == nil {
@@ -47,7 +52,7 @@ func (s *Server) accept(l *listener) {
 // a reset: nothing was read, so there is no protocol to say it in, and a reset
 // leaves nothing behind in the kernel either.
 func (s *Server) enter(conn *net.TCPConn, l *listener, spare bool) {
-	src := gate.Source{Listener: l.Address, Spare: spare}
+	src := gate.Source{Listener: l.address(), Spare: spare, Inherited: l.inherited}
 	if src.Client = clientOf(conn); !src.Client.IsValid() {
 		conn.Close() // it is gone already
 		return
@@ -91,7 +96,7 @@ func (s *Server) handle(conn *net.TCPConn, l *listener, src gate.Source) {
 	n, err := conn.Read(first)
 	if n == 0 {
 		if err != nil && !errors.Is(err, io.EOF) {
-			s.log.Debug("connection ended before a request", zap.String("listener", l.Address), zap.Error(err))
+			s.log.Debug("connection ended before a request", zap.String("listener", l.address()), zap.Error(err))
 		}
 		conn.Close()
 		return

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -19,51 +20,64 @@ import (
 
 // adminServer is the open admin address. It is never that of a proxy listener.
 type adminServer struct {
+	address  string // as configured
 	listener net.Listener
-	handler  *admin.Handler // nil until serveAdmin
 	server   *http.Server
 	wg       sync.WaitGroup
 }
 
-// openAdmin listens on "host:port" or "unix:/path".
-func openAdmin(address string) (*adminServer, error) {
-	var ln net.Listener
-	var err error
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		ln, err = listenUnix(path)
-	} else {
-		ln, err = listenTCP(address)
+// openAdmin finds or opens the admin address, "host:port" or "unix:/path"; "" is
+// none.
+func (s *Server) openAdmin(address string, o *opening) error {
+	if address == "" {
+		return nil
+	}
+	if a := s.force.Load().admin; a != nil && a.serves(address) {
+		o.admin = a
+		return nil
+	}
+	ln, err := s.inherited(address)
+	if err == nil && ln == nil {
+		if path, ok := strings.CutPrefix(address, "unix:"); ok {
+			ln, err = listenUnix(path)
+		} else {
+			ln, err = s.listenBeside(address, o)
+		}
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &adminServer{listener: ln}, nil
+	o.admin, o.freshAdmin = &adminServer{address: address, listener: ln}, true
+	return nil
 }
 
-// serveAdmin makes what answers at the admin address, if there is one.
-func (s *Server) serveAdmin(version string) {
-	if s.admin == nil {
-		return
-	}
-	started := time.Now()
-	s.admin.handler = admin.New(admin.Options{
-		Gate: s.gate, Version: version, Started: started,
-		Config:    func() (*config.Config, time.Time) { return s.inForce(), started },
+func (a *adminServer) serves(address string) bool {
+	return a.address == address || normal(a.address) != "" && normal(a.address) == normal(address)
+}
+
+// newHandler makes what answers at the admin address. There is one also without such
+// an address, for a reload may bring it.
+func (s *Server) newHandler(started time.Time) *admin.Handler {
+	return admin.New(admin.Options{
+		Gate: s.gate, Version: s.o.Version, Started: started,
+		Config:    s.inForce,
 		Listening: s.listening,
 		Explain:   s.explain,
+		Reload:    s.Reload,
 		Totals:    s.metrics.Totals,
 		Metrics:   s.metrics,
 		Page:      page.Handler(),
 	})
-	s.admin.server = admin.Server(s.admin.handler)
 }
 
-// inForce returns the configuration with the bounds that the machine has set.
-func (s *Server) inForce() *config.Config {
-	cfg := *s.cfg
-	cfg.Server.MaxTunnels = s.gate.Policy().MaxTunnels
+// inForce returns the configuration, with the bounds that the machine has set, and
+// when it was loaded.
+func (s *Server) inForce() (*config.Config, time.Time) {
+	f := s.force.Load()
+	cfg := *f.cfg
+	cfg.Server.MaxTunnels = f.room.tunnels
 	cfg.Limits.Handshakes, cfg.Server.MaxHandshakes = s.waiting.Places()
-	return &cfg
+	return &cfg, f.loaded
 }
 
 func (s *Server) listening() []string {
@@ -71,7 +85,10 @@ func (s *Server) listening() []string {
 	for _, a := range s.Addrs() {
 		list = append(list, a.String())
 	}
-	return append(list, s.admin.listener.Addr().String())
+	if a := s.AdminAddr(); a != nil {
+		list = append(list, a.String())
+	}
+	return list
 }
 
 // explain answers what would become of a request now.
@@ -101,7 +118,8 @@ func abandoned(path string) bool {
 	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
-func (a *adminServer) start() {
+func (a *adminServer) start(h *admin.Handler) {
+	a.server = admin.Server(h)
 	a.wg.Add(1)
 	go func() {
 		defer a.wg.Done()
@@ -109,10 +127,28 @@ func (a *adminServer) start() {
 	}()
 }
 
+// lastAnswers is how long requests to an admin address that a reload has given up
+// may take to be answered: the one that asked for the reload is among them.
+const lastAnswers = 5 * time.Second
+
+// retire stops listening, and has what is under way answered.
+func (a *adminServer) retire() {
+	if a.server == nil {
+		a.close()
+		return
+	}
+	a.listener.Close()
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), lastAnswers)
+		defer cancel()
+		a.server.Shutdown(ctx)
+		a.close()
+	}()
+}
+
 func (a *adminServer) close() {
 	if a.server != nil {
 		a.server.Close()
-		a.handler.Close()
 	}
 	a.listener.Close() // when it was never served
 	a.wg.Wait()

@@ -13,23 +13,23 @@ func TestASocketOfAKilledProcessIsTakenOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, err := openAdmin("unix:" + path); err == nil {
-		a.close()
+	if a, err := listenUnix(path); err == nil {
+		a.Close()
 		t.Fatal("the socket of a living process was taken away")
 	}
 	left.SetUnlinkOnClose(false)
 	left.Close()
-	a, err := openAdmin("unix:" + path)
+	a, err := listenUnix(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.close()
+	a.Close()
 
 	if err := os.WriteFile(path, []byte("dear"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if a, err := openAdmin("unix:" + path); err == nil {
-		a.close()
+	if a, err := listenUnix(path); err == nil {
+		a.Close()
 		t.Error("a file was taken away")
 	}
 }

@@ -10,36 +10,66 @@ import (
 
 // announce logs what an operator wants to read at the start: what listens, who
 // may go where, and what is unsafe.
-func (s *Server) announce(p process, r room, policy *gate.Policy) {
-	if s.cfg.Path != "" {
-		s.log.Info("configuration read", zap.String("file", s.cfg.Path))
+func (s *Server) announce(f *force, policy *gate.Policy) {
+	if f.cfg.Path != "" {
+		s.log.Info("configuration read", zap.String("file", f.cfg.Path))
 	}
-	for i := range s.cfg.Rules {
-		s.announceRule(i, policy)
+	for i := range f.cfg.Rules {
+		s.announceRule(f.cfg, i, policy)
 	}
-	for _, w := range s.cfg.Warnings {
-		s.log.Warn(w.String())
-	}
-	for _, w := range p.warnings {
+	for _, w := range s.process.warnings {
 		s.log.Warn(w)
 	}
-	for _, l := range s.listeners {
-		s.log.Info("listening", zap.Stringer("address", l.addr()), zap.Stringer("protocol", l.Protocol))
-	}
-	if s.admin != nil {
-		s.log.Info("admin address", zap.String("address", s.admin.listener.Addr().String()))
-	}
+	s.announceWarnings(f)
+	s.announceListeners(f.listeners)
+	s.announceAdmin(f.admin)
+	perClient, handshakes := s.waiting.Places()
 	s.log.Info("ready",
-		zap.Int("max_tunnels", r.tunnels), zap.Int("max_handshakes", r.handshakes), zap.Int("handshakes", s.cfg.Limits.Handshakes),
-		zap.Uint64("max_descriptors", p.descriptors),
+		zap.Int("max_tunnels", f.room.tunnels), zap.Int("max_handshakes", handshakes), zap.Int("handshakes", perClient),
+		zap.Uint64("max_descriptors", s.process.descriptors),
 		zap.Stringer("handshake", policy.Handshake), zap.Stringer("idle", policy.Idle))
+}
+
+// announceWarnings logs what is valid but hardly meant, and what there is no room
+// for. Sockets of the service manager that no listener has are among it: clients
+// connect there, and nobody answers.
+func (s *Server) announceWarnings(f *force) {
+	for _, w := range f.cfg.Warnings {
+		s.log.Warn(w.String())
+	}
+	for _, w := range f.room.warnings {
+		s.log.Warn(w)
+	}
+	addresses := []string{f.cfg.Admin}
+	for _, l := range f.cfg.Listeners {
+		addresses = append(addresses, l.Address)
+	}
+	for _, socket := range s.o.Sockets.Unused(addresses) {
+		s.log.Warn("a socket that was passed to this process is no listener's: clients connect there, and nobody answers", zap.Stringer("socket", socket))
+	}
+}
+
+func (s *Server) announceListeners(listeners []*listener) {
+	for _, l := range listeners {
+		fields := []zap.Field{zap.Stringer("address", l.addr()), zap.Stringer("protocol", l.settings.Load().Protocol)}
+		if l.inherited {
+			fields = append(fields, zap.Bool("inherited", true))
+		}
+		s.log.Info("listening", fields...)
+	}
+}
+
+func (s *Server) announceAdmin(a *adminServer) {
+	if a != nil {
+		s.log.Info("admin address", zap.String("address", a.listener.Addr().String()))
+	}
 }
 
 // shown bounds how much of a long list stands in one line of the log.
 const shown = 12
 
-func (s *Server) announceRule(i int, policy *gate.Policy) {
-	r, l := s.cfg.Rules[i], policy.Limits[i]
+func (s *Server) announceRule(cfg *config.Config, i int, policy *gate.Policy) {
+	r, l := cfg.Rules[i], policy.Limits[i]
 	fields := []zap.Field{zap.String("rule", r.Name), zap.Stringer("action", r.Action)}
 	fields = append(fields, list("clients", r.Clients, "anyone"), list("to", r.To, "anywhere public"))
 	if len(r.Users) > 0 {

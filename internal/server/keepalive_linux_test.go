@@ -8,7 +8,7 @@ import (
 )
 
 func TestConnectionsInheritKeepAliveFromTheirListener(t *testing.T) {
-	ln, err := listenTCP("127.0.0.1:0")
+	ln, err := listenTCP("127.0.0.1:0", keepAlive)
 	if err != nil {
 		t.Fatal(err)
 	}

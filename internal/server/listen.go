@@ -2,9 +2,15 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
 
 	"sluice/internal/config"
 	"sluice/socks"
@@ -12,16 +18,28 @@ import (
 
 // listener is one open proxy listener.
 type listener struct {
-	config.Listener
-	tcp *net.TCPListener
+	settings  atomic.Pointer[config.Listener] // another spelling, or protocol, after a reload
+	tcp       *net.TCPListener
+	inherited bool          // its socket is the service manager's, and outlives this process
+	retired   atomic.Bool   // it accepts no more than what waits already
+	stopped   chan struct{} // closed when it accepts nothing any more
+}
+
+func newListener(c config.Listener, tcp *net.TCPListener, inherited bool) *listener {
+	l := &listener{tcp: tcp, inherited: inherited, stopped: make(chan struct{})}
+	l.settings.Store(&c)
+	return l
 }
 
 func (l *listener) addr() netip.AddrPort { return l.tcp.Addr().(*net.TCPAddr).AddrPort() }
 
+// address is the configured one.
+func (l *listener) address() string { return l.settings.Load().Address }
+
 // speaksSOCKS tells which protocol a connection is served with. Any HTTP request
 // begins with a letter, so on an auto listener the first byte decides.
 func (l *listener) speaksSOCKS(first byte) bool {
-	switch l.Protocol {
+	switch l.settings.Load().Protocol {
 	case config.SOCKS5:
 		return true
 	case config.HTTP:
@@ -30,37 +48,193 @@ func (l *listener) speaksSOCKS(first byte) bool {
 	return first == socks.Version || first == 4 // SOCKS4 is told apart to be refused as such
 }
 
+// What waits on a listener when it retires was promised to be served by the kernel,
+// which has taken the connection. It is accepted within lastAccepts, and then the
+// listener closes, by lastClose at the latest.
+const (
+	lastAccepts = 20 * time.Millisecond
+	lastClose   = time.Second
+)
+
+// retire has the listener accept what waits, and then close. An inherited one
+// closes at once: what waits there is its next owner's.
+func (l *listener) retire() {
+	l.retired.Store(true)
+	if l.inherited {
+		l.tcp.Close()
+		return
+	}
+	l.tcp.SetDeadline(time.Now().Add(lastAccepts))
+	time.AfterFunc(lastClose, func() { l.tcp.Close() })
+}
+
+// serves tells whether the listener's socket is the one that an address means.
+func (l *listener) serves(address string) bool {
+	own := l.address()
+	return own == address || normal(own) != "" && normal(own) == normal(address)
+}
+
+// normal is the one spelling of an address to listen on; "" for one whose port the
+// system chooses, which is another one each time.
+func normal(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if n, _ := strconv.Atoi(port); err != nil || n == 0 {
+		return ""
+	}
+	if host == "" {
+		host = "::"
+	}
+	a, err := netip.ParseAddr(host)
+	if err != nil {
+		return ""
+	}
+	return net.JoinHostPort(a.String(), port)
+}
+
 // listenTCP listens on "host:port". The Go library takes 0.0.0.0 for all addresses
 // of both families; whoever writes it means, and guards, those of IPv4.
-func listenTCP(address string) (net.Listener, error) {
+func listenTCP(address string, control func(network, address string, raw syscall.RawConn) error) (*net.TCPListener, error) {
 	// The library would set keep-alive on each connection by four calls, and probe
 	// every 15 s. On Linux a connection has what its listener has (tcp(7)).
-	lc := net.ListenConfig{KeepAlive: -1, Control: keepAlive}
+	lc := net.ListenConfig{KeepAlive: -1, Control: control}
 	lc.SetMultipathTCP(false) // its sockets cost more and their splice differs
 	network := "tcp"
 	if a, err := netip.ParseAddrPort(address); err == nil && a.Addr().Is4() {
 		network = "tcp4"
 	}
-	return lc.Listen(context.Background(), network, address)
+	ln, err := lc.Listen(context.Background(), network, address)
+	if err != nil {
+		return nil, err
+	}
+	return ln.(*net.TCPListener), nil
 }
 
-// listen opens the configured listeners and the admin address. After an error
-// the caller closes what is open.
-func (s *Server) listen() error {
-	for _, c := range s.cfg.Listeners {
-		ln, err := listenTCP(c.Address)
-		if err != nil {
-			return fmt.Errorf("listener %s: %w", c.Address, err)
-		}
-		s.listeners = append(s.listeners, &listener{Listener: c, tcp: ln.(*net.TCPListener)})
+// inherited returns a listener on a socket that the service manager has passed, or
+// nil. It is given what listenTCP gives its own.
+func (s *Server) inherited(address string) (net.Listener, error) {
+	ln, err := s.o.Sockets.Listen(address)
+	tcp, ok := ln.(*net.TCPListener)
+	if err != nil || !ok {
+		return ln, err
 	}
-	if s.cfg.Admin == "" {
-		return nil
+	raw, err := tcp.SyscallConn()
+	if err == nil {
+		err = keepAlive("tcp", address, raw)
 	}
-	a, err := openAdmin(s.cfg.Admin)
 	if err != nil {
-		return fmt.Errorf("admin address %s: %w", s.cfg.Admin, err)
+		ln.Close()
+		return nil, err
 	}
-	s.admin = a
+	return tcp, nil
+}
+
+// opening is the sockets of a configuration: those that are open already, and those
+// that were opened for it.
+type opening struct {
+	listeners []*listener
+	admin     *adminServer // nil: there is none
+
+	fresh      []*listener // of listeners
+	freshAdmin bool
+	leaving    []*listener // open, and not in listeners
+}
+
+// open opens what a configuration names and is not open yet. After an error nothing
+// has changed. The caller holds reloading.
+func (s *Server) open(cfg *config.Config) (*opening, error) {
+	o := &opening{leaving: slices.Clone(s.force.Load().listeners)}
+	o.listeners = make([]*listener, len(cfg.Listeners))
+	for i, c := range cfg.Listeners {
+		o.listeners[i] = o.keep(c.Address)
+	}
+	for i, c := range cfg.Listeners {
+		if o.listeners[i] != nil {
+			continue
+		}
+		l, err := s.openListener(c, o)
+		if err != nil {
+			o.abort()
+			return nil, fmt.Errorf("listener %s: %w", c.Address, err)
+		}
+		o.listeners[i] = l
+		o.fresh = append(o.fresh, l)
+	}
+	if err := s.openAdmin(cfg.Admin, o); err != nil {
+		o.abort()
+		return nil, fmt.Errorf("admin address %s: %w", cfg.Admin, err)
+	}
+	return o, nil
+}
+
+// keep takes the listener of an address out of those that leave.
+func (o *opening) keep(address string) *listener {
+	for i, l := range o.leaving {
+		if l.serves(address) {
+			o.leaving = slices.Delete(o.leaving, i, i+1)
+			return l
+		}
+	}
 	return nil
+}
+
+func (s *Server) openListener(c config.Listener, o *opening) (*listener, error) {
+	ln, err := s.inherited(c.Address)
+	if err != nil {
+		return nil, err
+	}
+	if ln != nil {
+		return newListener(c, ln.(*net.TCPListener), true), nil
+	}
+	tcp, err := s.listenBeside(c.Address, o)
+	if err != nil {
+		return nil, err
+	}
+	return newListener(c, tcp, false), nil
+}
+
+// listenBeside listens on an address also where a socket of this process that a
+// reload is about to close has it in part: 127.0.0.1:3128 before :3128, say.
+func (s *Server) listenBeside(address string, o *opening) (*net.TCPListener, error) {
+	tcp, err := listenTCP(address, keepAlive)
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return tcp, err
+	}
+	var leaving []syscall.Conn
+	for _, l := range o.leaving {
+		leaving = append(leaving, l.tcp)
+	}
+	if a := s.force.Load().admin; a != nil && o.admin != a {
+		if c, ok := a.listener.(*net.TCPListener); ok {
+			leaving = append(leaving, c)
+		}
+	}
+	if len(leaving) == 0 {
+		return nil, err
+	}
+	return listenOver(address, leaving, err)
+}
+
+// close closes what leaves; if it was served it returns when nothing is accepted there
+// any more.
+func (o *opening) close(served bool) {
+	for _, l := range o.leaving {
+		l.retire()
+	}
+	for _, l := range o.leaving {
+		if served {
+			<-l.stopped
+		} else {
+			l.tcp.Close()
+		}
+	}
+}
+
+// abort closes what was opened.
+func (o *opening) abort() {
+	for _, l := range o.fresh {
+		l.tcp.Close()
+	}
+	if o.freshAdmin {
+		o.admin.close()
+	}
 }

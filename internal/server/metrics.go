@@ -6,9 +6,9 @@ import (
 )
 
 // count has everything counted from here on.
-func (s *Server) count(version string) {
+func (s *Server) count() {
 	s.metrics = metrics.New(metrics.Options{
-		Version: version,
+		Version: s.o.Version,
 		Live:    s.gate.Live().List,
 		State:   s.state,
 	})
@@ -18,9 +18,7 @@ func (s *Server) count(version string) {
 // counted is told of the end of each transaction.
 func (s *Server) counted(r *track.Record, up, down int64) {
 	s.metrics.Count(r, up, down)
-	if s.admin != nil {
-		s.admin.handler.Count(r, up, down)
-	}
+	s.handler.Count(r, up, down)
 }
 
 func (s *Server) state() metrics.State {

@@ -12,11 +12,11 @@ import (
 )
 
 // policy builds what the gate decides by.
-func (s *Server) policy(r room) *gate.Policy {
-	cfg := s.cfg
-	d := dialer(cfg, s.ownAddrs())
-	if r.extra > 0 {
-		d.Extra = egress.NewExtra(r.extra)
+func (s *Server) policy(f *force) *gate.Policy {
+	cfg := f.cfg
+	d := dialer(cfg, f.ownAddrs())
+	if f.room.extra > 0 {
+		d.Extra = egress.NewExtra(f.room.extra)
 	}
 	return &gate.Policy{
 		ACL:        cfg.Policy,
@@ -25,7 +25,8 @@ func (s *Server) policy(r room) *gate.Policy {
 		Users:      gate.NewUsers(hashes(cfg.Users)),
 		Handshake:  cfg.Timeouts.Handshake,
 		Idle:       cfg.Timeouts.Idle,
-		MaxTunnels: r.tunnels,
+		MaxTunnels: f.room.tunnels,
+		Recheck:    cfg.Server.Recheck,
 		Dialer:     d,
 	}
 }
@@ -92,10 +93,13 @@ func hashes(users []config.User) map[string][]byte {
 }
 
 // ownAddrs are the addresses that must not be reached through the proxy.
-func (s *Server) ownAddrs() []netip.AddrPort {
-	own := s.Addrs()
-	if s.admin != nil {
-		if a, err := netip.ParseAddrPort(s.admin.listener.Addr().String()); err == nil {
+func (f *force) ownAddrs() []netip.AddrPort {
+	var own []netip.AddrPort
+	for _, l := range f.listeners {
+		own = append(own, l.addr())
+	}
+	if f.admin != nil {
+		if a, err := netip.ParseAddrPort(f.admin.listener.Addr().String()); err == nil {
 			own = append(own, a)
 		}
 	}

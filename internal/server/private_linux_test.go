@@ -11,11 +11,11 @@ func TestTheSocketIsItsOwnersWhateverTheUmask(t *testing.T) {
 	before := syscall.Umask(0)
 	defer syscall.Umask(before)
 	path := filepath.Join(t.TempDir(), "admin.sock")
-	a, err := openAdmin("unix:" + path)
+	a, err := listenUnix(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer a.close()
+	defer a.Close()
 	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)

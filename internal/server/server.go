@@ -20,11 +20,13 @@ import (
 
 	"sluice/forward"
 	"sluice/internal/accesslog"
+	"sluice/internal/admin"
 	"sluice/internal/config"
 	"sluice/internal/gate"
 	"sluice/internal/limit"
 	"sluice/internal/metrics"
 	"sluice/internal/relay"
+	"sluice/internal/systemd"
 	"sluice/internal/track"
 	"sluice/socks"
 )
@@ -32,17 +34,17 @@ import (
 // Server is a proxy whose listeners are open. Serve runs it; whoever has one
 // that was never served must Close it.
 type Server struct {
-	cfg       *config.Config
-	log       *zap.Logger
-	stderr    *accesslog.Writer // beneath log
-	access    *accesslog.Log
-	interim   *accesslog.Interim
-	gate      *gate.Gate
-	metrics   *metrics.Metrics
-	http      *forward.Handler
-	socks     *socks.Handler
-	listeners []*listener
-	admin     *adminServer
+	o       Options
+	log     *zap.Logger
+	stderr  *accesslog.Writer // beneath log
+	access  *accesslog.Log
+	interim *accesslog.Interim
+	gate    *gate.Gate
+	metrics *metrics.Metrics
+	handler *admin.Handler // of the admin address
+	http    *forward.Handler
+	socks   *socks.Handler
+	process process
 
 	waiting  *limit.Connections // those without a tunnel
 	conns    connections        // those that no tunnel has taken over
@@ -51,7 +53,23 @@ type Server struct {
 	crew     crew
 	shortage shortage
 	panics   atomic.Uint64
-	wg       sync.WaitGroup // accept loops and connections
+
+	reloading sync.Mutex // one reload at a time
+	force     atomic.Pointer[force]
+	mu        sync.Mutex // guards what follows, and changes of force
+	serving   bool       // listeners of a reload are to be served at once
+	ending    bool       // no reload comes through any more
+	accepting sync.WaitGroup
+	wg        sync.WaitGroup // connections
+}
+
+// force is what is in force: a reload puts another one in its place.
+type force struct {
+	cfg       *config.Config
+	loaded    time.Time
+	room      room
+	listeners []*listener
+	admin     *adminServer // nil: there is none
 }
 
 // Options are what a server gets from its process.
@@ -63,6 +81,14 @@ type Options struct {
 	Loops int
 	// Version of this program, for the admin interface and the metrics.
 	Version string
+	// Load reads the configuration anew, for Reload; nil: there is none to read.
+	Load func() (*config.Config, error)
+	// Sockets are those that the process was started with, and listens on where the
+	// configuration names their addresses; nil: none. The caller closes them after
+	// Serve.
+	Sockets *systemd.Sockets
+	// Notify tells the service manager; nil: there is none. The caller closes it.
+	Notify *systemd.Notifier
 }
 
 // New opens all listeners of a configuration, or none. What it has to say about
@@ -73,25 +99,23 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log level: %w", err)
 	}
-	s := &Server{cfg: cfg, stderr: accesslog.NewWriter(o.Stderr, format, level)}
+	s := &Server{o: o, stderr: accesslog.NewWriter(o.Stderr, format, level)}
 	s.log = zap.New(s.stderr.Core())
-	s.access, err = accesslog.Open(accesslog.Options{
-		Format: format, Path: cfg.Log.Access, Stdout: o.Stdout, Debug: level <= zapcore.DebugLevel,
-		Refusals: cfg.Log.Refusals, Log: s.log,
-	})
-	if err != nil {
+	if s.access, err = accesslog.Open(s.logOptions(cfg, level)); err != nil {
 		s.stderr.Close()
 		return nil, err
 	}
-	if err := s.listen(); err != nil {
+	s.force.Store(&force{})
+	opened, err := s.open(cfg)
+	if err != nil {
 		s.Close()
 		return nil, err
 	}
-	process := inspectProcess()
-	room := roomFor(cfg, process.descriptors)
-	process.warnings = append(process.warnings, room.warnings...)
-	policy := s.policy(room)
-	s.waiting = limit.NewConnections(cfg.Limits.Handshakes, room.handshakes)
+	s.process = inspectProcess()
+	f := &force{cfg: cfg, loaded: time.Now(), room: roomFor(cfg, s.process.descriptors), listeners: opened.listeners, admin: opened.admin}
+	s.force.Store(f)
+	policy := s.policy(f)
+	s.waiting = limit.NewConnections(cfg.Limits.Handshakes, f.room.handshakes)
 	s.turned.log, s.shortage.log = s.log, s.log
 	s.shortage.over = s.spares.plenty
 	s.spares.fill()
@@ -99,7 +123,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	s.gate.Opened = s.access.Opened
 	s.interim = accesslog.StartInterim(s.gate.Live(), s.access.Progress, cfg.Log.Interim)
 	s.gate.Panicked = s.panicked
-	s.count(o.Version)
+	s.count()
 	loops := o.Loops
 	if loops == 0 {
 		loops = relay.Loops(runtime.GOMAXPROCS(0))
@@ -108,18 +132,26 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 		s.Close()
 		return nil, err
 	}
-	s.serveAdmin(o.Version)
+	s.handler = s.newHandler(time.Now())
 	s.http = &forward.Handler{Gate: s.gate}
 	s.socks = &socks.Handler{Gate: s.gate}
-	s.announce(process, room, policy)
+	s.announce(f, policy)
 	s.stderr.Sync()
 	return s, nil
 }
 
+func (s *Server) logOptions(cfg *config.Config, level zapcore.Level) accesslog.Options {
+	return accesslog.Options{
+		Format: accesslog.Format(cfg.Log.Format), Path: cfg.Log.Access, Stdout: s.o.Stdout,
+		Debug: level <= zapcore.DebugLevel, Refusals: cfg.Log.Refusals, Log: s.log,
+	}
+}
+
 // Addrs returns the addresses that the proxy listeners are bound to.
 func (s *Server) Addrs() []netip.AddrPort {
-	list := make([]netip.AddrPort, len(s.listeners))
-	for i, l := range s.listeners {
+	f := s.force.Load()
+	list := make([]netip.AddrPort, len(f.listeners))
+	for i, l := range f.listeners {
 		list[i] = l.addr()
 	}
 	return list
@@ -127,10 +159,10 @@ func (s *Server) Addrs() []netip.AddrPort {
 
 // AdminAddr returns the address that the admin interface is bound to, or nil.
 func (s *Server) AdminAddr() net.Addr {
-	if s.admin == nil {
-		return nil
+	if a := s.force.Load().admin; a != nil {
+		return a.listener.Addr()
 	}
-	return s.admin.listener.Addr()
+	return nil
 }
 
 // ReopenLogs opens the access log's file anew, for logrotate.
@@ -146,27 +178,49 @@ func (s *Server) ReopenLogs() {
 // go on for the configured drain time or until cut ends, cuts the rest with a
 // record each, and returns nil.
 func (s *Server) Serve(ctx, cut context.Context) error {
-	for _, l := range s.listeners {
-		s.wg.Add(1)
-		go func() {
-			defer s.wg.Done()
-			s.accept(l)
-		}()
-	}
-	if s.admin != nil {
-		s.admin.start()
-	}
+	s.mu.Lock()
+	s.serving = true
+	f := s.force.Load()
+	s.start(f.listeners, f.admin)
+	s.mu.Unlock()
+	watching, done := s.superviseFrom(ctx)
 	<-ctx.Done()
 	s.drain(cut)
+	watching()
+	<-done
 	return s.Close()
 }
 
+// start begins to serve what was opened; admin may be nil. The caller holds mu.
+func (s *Server) start(listeners []*listener, admin *adminServer) {
+	for _, l := range listeners {
+		s.accepting.Add(1)
+		go func() {
+			defer s.accepting.Done()
+			defer close(l.stopped)
+			s.accept(l)
+		}()
+	}
+	if admin != nil {
+		admin.start(s.handler)
+	}
+}
+
 func (s *Server) drain(cut context.Context) {
-	s.gate.Drain()
-	s.closeListeners()
 	live := s.gate.Live()
-	s.log.Info("draining", zap.Int("tunnels", live.Len()), zap.Stringer("at_most", s.cfg.Server.Drain))
-	ctx, cancel := context.WithTimeout(cut, s.cfg.Server.Drain)
+	s.gate.Drain()
+	s.mu.Lock()
+	s.ending = true
+	f := s.force.Load()
+	s.mu.Unlock()
+	within := f.cfg.Server.Drain
+	s.tell(s.o.Notify.Stopping(within+2*killGrace, fmt.Sprintf("draining, %d tunnels", live.Len())))
+	for _, l := range f.listeners {
+		l.retire()
+	}
+	s.accepting.Wait()
+	s.log.Info("draining", zap.Int("tunnels", live.Len()), zap.Stringer("at_most", within))
+	ctx, cancel := context.WithTimeout(cut, within)
 	defer cancel()
 	if live.Drain(ctx) != nil {
 		s.log.Info("drain is over", zap.Int("tunnels_cut", live.KillAll("drain")))
@@ -191,10 +245,16 @@ const killGrace = time.Second
 // Close closes listeners, the admin address and the logs. It waits for the logs
 // to take what they have not, a second at most for each.
 func (s *Server) Close() error {
-	s.closeListeners()
+	f := s.force.Load()
+	for _, l := range f.listeners {
+		l.tcp.Close()
+	}
 	s.crew.close()
-	if s.admin != nil {
-		s.admin.close()
+	if f.admin != nil {
+		f.admin.close()
+	}
+	if s.handler != nil {
+		s.handler.Close()
 	}
 	if s.gate != nil && s.gate.Poller != nil {
 		s.gate.Poller.Close()
@@ -208,12 +268,6 @@ func (s *Server) Close() error {
 	err := s.access.Close()
 	s.stderr.Close()
 	return err
-}
-
-func (s *Server) closeListeners() {
-	for _, l := range s.listeners {
-		l.tcp.Close()
-	}
 }
 
 // recovered keeps a panic, should there be one, to its own connection.

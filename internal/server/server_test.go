@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,6 +48,8 @@ type running struct {
 	stop, stopNow context.CancelFunc
 	done          chan error
 	out, err      buffer
+	admin         string       // --admin
+	file          atomic.Value // what a reload reads, a string
 }
 
 const base = `
@@ -64,13 +67,13 @@ allow_private = ["127.0.0.0/8", "::1"]
 // run starts a server; admin "" keeps tests off fixed ports.
 func run(t *testing.T, file string) *running {
 	t.Helper()
-	admin := "127.0.0.1:0"
-	cfg, err := config.Parse("test.toml", []byte(file), config.Flags{Admin: &admin}, config.Presets{})
+	r := &running{t: t, done: make(chan error, 1), admin: "127.0.0.1:0"}
+	r.file.Store(file)
+	cfg, err := r.load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &running{t: t, done: make(chan error, 1)}
-	if r.Server, err = New(cfg, Options{Stdout: &r.out, Stderr: &r.err}); err != nil {
+	if r.Server, err = New(cfg, Options{Stdout: &r.out, Stderr: &r.err, Load: r.load}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -79,6 +82,19 @@ func run(t *testing.T, file string) *running {
 	go func() { r.done <- r.Serve(ctx, cut) }()
 	t.Cleanup(func() { stop(); stopNow(); r.wait() })
 	return r
+}
+
+func (r *running) load() (*config.Config, error) {
+	return config.Parse("test.toml", []byte(r.file.Load().(string)), config.Flags{Admin: &r.admin}, config.Presets{})
+}
+
+// reload puts another file in force.
+func (r *running) reload(file string) {
+	r.t.Helper()
+	r.file.Store(file)
+	if _, err := r.Reload(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 func (r *running) wait() {
@@ -415,7 +431,7 @@ func TestAllOfIPv4IsNotAllOfIPv6(t *testing.T) {
 		listen string
 		both   bool
 	}{{":0", true}, {"[::]:0", true}, {"0.0.0.0:0", false}} {
-		ln, err := listenTCP(c.listen)
+		ln, err := listenTCP(c.listen, keepAlive)
 		if err != nil {
 			t.Fatal(err)
 		}

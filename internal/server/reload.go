@@ -1,0 +1,181 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"runtime/debug"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"sluice/internal/accesslog"
+	"sluice/internal/config"
+)
+
+// What keeps a reload from being done, beside a configuration with errors.
+var (
+	ErrNothingToLoad = errors.New("there is no configuration to read again")
+	ErrEnding        = errors.New("this proxy is shutting down, so it takes no new configuration")
+)
+
+// Reload reads the configuration anew and puts it in force, or changes nothing and
+// returns why: a config.Errors, what kept a listener or the log from being opened, or
+// one of the errors above. Listeners that stay are not touched, added ones are open
+// when it returns, removed ones have stopped accepting. Live tunnels go on, under the
+// new limits; see gate.Swap. Of two at once one waits for the other. The warnings are
+// those of the new configuration.
+func (s *Server) Reload(context.Context) (warnings []string, err error) {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	if s.gate.Draining() {
+		return nil, ErrEnding
+	}
+	s.tell(s.o.Notify.Reloading())
+	begun := time.Now()
+	c, err := s.load()
+	if err == nil {
+		err = s.apply(c)
+	}
+	if err == nil {
+		c.sockets.close(c.served)
+	}
+	s.reloaded(c, begun, err)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range c.to.cfg.Warnings {
+		warnings = append(warnings, w.String())
+	}
+	return append(warnings, c.to.room.warnings...), nil
+}
+
+// change is what a reload is about to do.
+type change struct {
+	from, to *force
+	level    zapcore.Level
+	sockets  *opening
+	log      *accesslog.Change
+	ended    int  // tunnels
+	served   bool // what is open was served already
+}
+
+// abort gives up what was opened.
+func (c *change) abort() {
+	c.sockets.abort()
+	c.log.Abort()
+}
+
+// load does all of a reload that can fail.
+func (s *Server) load() (*change, error) {
+	if s.o.Load == nil {
+		return nil, ErrNothingToLoad
+	}
+	cfg, err := s.o.Load()
+	if err != nil {
+		return nil, err
+	}
+	c := &change{from: s.force.Load()}
+	if c.level, err = zapcore.ParseLevel(cfg.Log.Level); err != nil {
+		return nil, fmt.Errorf("log level: %w", err)
+	}
+	if c.sockets, err = s.open(cfg); err != nil {
+		return nil, err
+	}
+	if c.log, err = s.access.Prepare(s.logOptions(cfg, c.level)); err != nil {
+		c.sockets.abort()
+		return nil, err
+	}
+	c.to = &force{
+		cfg: cfg, loaded: time.Now(), room: roomFor(cfg, s.process.descriptors),
+		listeners: c.sockets.listeners, admin: c.sockets.admin,
+	}
+	return c, nil
+}
+
+// apply puts a change in force, unless the end of the process has come before it.
+func (s *Server) apply(c *change) error {
+	policy := s.policy(c.to)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending {
+		c.abort()
+		return ErrEnding
+	}
+	cfg := c.to.cfg
+	for i, l := range c.to.listeners {
+		l.settings.Store(&cfg.Listeners[i])
+	}
+	s.force.Store(c.to)
+	s.waiting.Resize(cfg.Limits.Handshakes, c.to.room.handshakes)
+	c.ended = s.gate.Swap(policy)
+	c.log.Commit()
+	s.stderr.Change(accesslog.Format(cfg.Log.Format), c.level)
+	s.interim.Change(cfg.Log.Interim)
+	var admin *adminServer
+	if c.to.admin != c.from.admin {
+		admin = c.to.admin
+		if c.from.admin != nil {
+			c.from.admin.retire()
+		}
+	}
+	if c.served = s.serving; c.served {
+		s.start(c.sockets.fresh, admin)
+	}
+	return nil
+}
+
+// reloaded says everywhere what came of a reload; c is nil when nothing was loaded.
+func (s *Server) reloaded(c *change, begun time.Time, err error) {
+	s.metrics.Reloaded(err)
+	s.handler.Reloaded(err)
+	defer func() { s.tell(s.o.Notify.Ready(s.status())) }()
+	if err != nil {
+		var list config.Errors
+		if !errors.As(err, &list) {
+			s.log.Error("reload: nothing was changed", zap.Error(err))
+			return
+		}
+		for _, e := range list {
+			s.log.Error("reload: nothing was changed", zap.Error(e))
+		}
+		return
+	}
+	s.announceChange(c)
+	s.log.Info("configuration reloaded", zap.String("file", c.to.cfg.Path),
+		zap.Int("rules", len(c.to.cfg.Rules)),
+		zap.Int("listeners_opened", len(c.sockets.fresh)), zap.Int("listeners_closed", len(c.sockets.leaving)),
+		zap.Int("tunnels_ended", c.ended), zap.Duration("seconds", time.Since(begun)))
+	debug.FreeOSMemory() // the old rules may have been many
+}
+
+// announceChange logs what is another than before.
+func (s *Server) announceChange(c *change) {
+	policy := s.gate.Policy()
+	before := make(map[string]int, len(c.from.cfg.Rules))
+	for i, r := range c.from.cfg.Rules {
+		before[r.Name] = i
+	}
+	for i, r := range c.to.cfg.Rules {
+		old, known := before[r.Name]
+		if !known || !reflect.DeepEqual(c.from.cfg.Rules[old], r) {
+			s.announceRule(c.to.cfg, i, policy)
+		}
+		delete(before, r.Name)
+	}
+	for _, r := range c.from.cfg.Rules {
+		if _, gone := before[r.Name]; gone {
+			s.log.Info("rule removed", zap.String("rule", r.Name))
+		}
+	}
+	s.announceWarnings(c.to)
+	for _, l := range c.sockets.leaving {
+		s.log.Info("no longer listening", zap.Stringer("address", l.addr()))
+	}
+	s.announceListeners(c.sockets.fresh)
+	if c.to.admin != c.from.admin {
+		s.announceAdmin(c.to.admin)
+	}
+}

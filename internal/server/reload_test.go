@@ -1,0 +1,403 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sluice/internal/config"
+	"sluice/internal/gate"
+)
+
+// barred is base with nobody let in.
+var barred = strings.Replace(base, `action = "allow"`, `action = "deny"`, 1)
+
+func TestAReloadHoldsForWhatComesAndLeavesWhatIsLive(t *testing.T) {
+	r := run(t, base)
+	to := origin(t)
+	before, _ := r.connect(to)
+	hello(t, before)
+	r.reload(barred)
+	if _, status := r.connect(to); !strings.HasPrefix(status, "HTTP/1.1 403 sluice: rule lab denies") {
+		t.Errorf("after the reload: %s", status)
+	}
+	if _, err := io.WriteString(before, "still here"); err != nil || r.gate.Live().Len() != 1 {
+		t.Errorf("the live tunnel: %v, %d live", err, r.gate.Live().Len())
+	}
+	r.reload(base)
+	if _, status := r.connect(to); !strings.HasPrefix(status, "HTTP/1.1 200") {
+		t.Errorf("after the second reload: %s", status)
+	}
+	for _, want := range []string{`"msg":"rule","rule":"lab","action":"deny"`, `"msg":"configuration reloaded","file":"test.toml","rules":1,"listeners_opened":0,"listeners_closed":0,"tunnels_ended":0`} {
+		if !strings.Contains(r.err.String(), want) {
+			t.Errorf("the log does not say %s:\n%s", want, r.err.String())
+		}
+	}
+}
+
+func TestAReloadEndsWhatTheNewRulesRefuseIfAsked(t *testing.T) {
+	r := run(t, base)
+	c, _ := r.connect(origin(t))
+	hello(t, c)
+	r.reload(barred + "[server]\nrecheck = true\n")
+	if _, err := c.Read(make([]byte, 1)); err == nil || err == io.EOF {
+		t.Errorf("the client read %v, not a reset", err)
+	}
+	waitFor(t, func() bool { return len(r.records()) == 1 })
+	rec := r.records()[0]
+	if rec["closed_by"] != "sluice" || rec["closed_how"] != "recheck" || !strings.HasPrefix(fmt.Sprint(rec["reason"]), "the rules have changed: rule lab denies") {
+		t.Errorf("record %v", rec)
+	}
+}
+
+// Whatever is wrong with a new configuration, the old one stays in force, and the
+// reason is told in the answer, in the log and by a metric.
+func TestAReloadThatCannotBeDoneChangesNothing(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	more := func(address string) string {
+		return fmt.Sprintf("[[listener]]\naddress = \"127.0.0.4:0\"\n[[listener]]\naddress = %q\n", address) + barred
+	}
+	for name, c := range map[string]struct{ file, says string }{
+		"syntax":                {"[[rule", "test.toml:1:"},
+		"an unknown key":        {barred + "[log]\nlevle = \"debug\"\n", "level"},
+		"an address in use":     {more(taken.Addr().String()), "address already in use"},
+		"an address of others":  {more("192.0.2.1:3128"), "cannot assign requested address"},
+		"a log without a place": {barred + "[log]\naccess = \"/does/not/exist/access.log\"\n", "no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := run(t, base)
+			to := origin(t)
+			addrs := fmt.Sprint(r.Addrs())
+			r.file.Store(c.file)
+			if _, err := r.Reload(context.Background()); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("the answer is %v, want %q", err, c.says)
+			}
+			if got := fmt.Sprint(r.Addrs()); got != addrs {
+				t.Errorf("listening on %s, before on %s", got, addrs)
+			}
+			if _, status := r.connect(to); !strings.HasPrefix(status, "HTTP/1.1 200") {
+				t.Errorf("the old rules do not hold: %s", status)
+			}
+			if log := r.err.String(); !strings.Contains(log, `"level":"error"`) || !strings.Contains(log, c.says) {
+				t.Errorf("the log does not say %q:\n%s", c.says, log)
+			}
+			if m := get(t, r, "/metrics"); !strings.Contains(m, "sluice_config_last_reload_successful 0") || !strings.Contains(m, `sluice_config_reloads_total{result="failure"} 1`) {
+				t.Errorf("the metrics do not tell of it:\n%s", m)
+			}
+			r.reload(base) // which is not held up by what went before
+			if c, err := net.Dial("tcp", "127.0.0.4:"+portOf(r.Addrs()[0].String())); err == nil {
+				c.Close()
+				t.Error("a listener of the refused configuration is open")
+			}
+		})
+	}
+}
+
+func portOf(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
+}
+
+func get(t *testing.T, r *running, path string) string {
+	t.Helper()
+	resp, err := http.Get("http://" + r.AdminAddr().String() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	defer http.DefaultClient.CloseIdleConnections()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestListenersComeAndGoWithAReload(t *testing.T) {
+	r := run(t, base)
+	to := origin(t)
+	stays := r.addr()
+	two := strings.Replace(base, "[[rule]]", "[[listener]]\naddress = \"127.0.0.2:0\"\nprotocol = \"http\"\n[[rule]]", 1)
+	r.reload(two)
+	if r.addr() != stays || len(r.Addrs()) != 2 {
+		t.Fatalf("listening on %v, before on %s", r.Addrs(), stays)
+	}
+	added := r.Addrs()[1].String()
+	c := dial(t, added, to)
+	hello(t, c)
+	r.reload(base)
+	waitFor(t, func() bool {
+		d, err := net.Dial("tcp", added)
+		if err == nil {
+			d.Close()
+		}
+		return err != nil
+	})
+	if _, err := io.WriteString(c, "still here"); err != nil || r.gate.Live().Len() != 1 {
+		t.Errorf("the tunnel of a listener that is gone: %v, %d live", err, r.gate.Live().Len())
+	}
+	if !strings.Contains(r.err.String(), `"msg":"no longer listening","address":"`+added) {
+		t.Errorf("the log does not tell of it:\n%s", r.err.String())
+	}
+	if recs := r.records(); len(recs) > 0 {
+		t.Errorf("records %v", recs)
+	}
+}
+
+// dial opens a tunnel through an address.
+func dial(t *testing.T, proxy, to string) net.Conn {
+	t.Helper()
+	c, err := connectThrough(proxy, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func connectThrough(proxy, to string) (net.Conn, error) {
+	c, err := net.Dial("tcp", proxy)
+	if err != nil {
+		return nil, err
+	}
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	const want = "HTTP/1.1 200 Connection established\r\n\r\n"
+	p := make([]byte, len(want))
+	fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", to, to)
+	if _, err := io.ReadFull(c, p); err != nil || string(p) != want {
+		c.Close()
+		return nil, fmt.Errorf("answer %q, %w", p, err)
+	}
+	return c, nil
+}
+
+// The address 127.0.0.1:p gives way to :p and back, which cannot both be listened on
+// by the kernel's usual rules.
+func TestAListenerGrowsToAllAddressesAndShrinksAgain(t *testing.T) {
+	r := run(t, base)
+	port := portOf(r.addr())
+	to := origin(t)
+	on := func(address string) string { return strings.Replace(base, "127.0.0.1:0", address, 1) }
+	narrow, wide := "127.0.0.1:"+port, ":"+port
+	for i, address := range []string{narrow, wide, "0.0.0.0:" + port, narrow} {
+		r.file.Store(on(address))
+		if _, err := r.Reload(context.Background()); err != nil {
+			if i == 0 {
+				t.Skip("the port is somebody else's by now: ", err)
+			}
+			t.Fatalf("%s: %v", address, err)
+		}
+		hello(t, dial(t, "127.0.0.1:"+port, to))
+		other, err := connectThrough("127.0.0.2:"+port, to)
+		if err == nil {
+			other.Close()
+		}
+		if wide := address != narrow; wide != (err == nil) {
+			t.Errorf("%s: 127.0.0.2 says %v", address, err)
+		}
+		if ln, err := listenTCP("127.0.0.3:"+port, keepAlive); err == nil {
+			ln.Close()
+			if address != narrow {
+				t.Errorf("%s: others can listen there, too", address)
+			}
+		}
+	}
+}
+
+func TestNoConnectionIsRefusedOrResetByReloadsUnderLoad(t *testing.T) {
+	r := run(t, base)
+	to := origin(t)
+	addr := r.addr()
+	var wg sync.WaitGroup
+	var tunnels atomic.Int64
+	over := make(chan struct{})
+	for range 8 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				c, err := connectThrough(addr, to)
+				if err == nil {
+					_, err = io.ReadFull(c, make([]byte, 5))
+					c.Close()
+				}
+				if err != nil {
+					t.Errorf("after %d tunnels: %v", tunnels.Load(), err)
+					return
+				}
+				tunnels.Add(1)
+			}
+		})
+	}
+	for i := range 50 {
+		file := base + fmt.Sprintf("[limits]\ndownload = \"%dMB/s\"\ntunnels = %d\nnew_tunnels = \"1000000/s\"\n", 100+i, 100+i)
+		if i%2 == 1 {
+			file = strings.Replace(file, "[[rule]]", "[[listener]]\naddress = \"127.0.0.2:0\"\n[[rule]]", 1)
+		}
+		r.reload(file)
+	}
+	close(over)
+	wg.Wait()
+	t.Logf("50 reloads among %d tunnels", tunnels.Load())
+}
+
+func TestTwoReloadsAtOnceComeOneAfterTheOther(t *testing.T) {
+	r := run(t, base)
+	var at, most atomic.Int32
+	read := r.o.Load
+	r.o.Load = func() (*config.Config, error) {
+		most.Store(max(most.Load(), at.Add(1)))
+		defer at.Add(-1)
+		time.Sleep(20 * time.Millisecond)
+		return read()
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if _, err := r.Reload(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if most.Load() != 1 {
+		t.Errorf("%d were under way at once", most.Load())
+	}
+}
+
+func TestAReloadInADrainIsRefused(t *testing.T) {
+	r := run(t, base+"[server]\ndrain = \"20s\"\n")
+	c, _ := r.connect(origin(t))
+	hello(t, c)
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	read := r.o.Load
+	r.o.Load = func() (*config.Config, error) { close(begun); <-goOn; return read() }
+	early := make(chan error)
+	go func() { _, err := r.Reload(context.Background()); early <- err }()
+	<-begun
+	r.stop()
+	waitFor(t, func() bool { return strings.Contains(r.err.String(), `"msg":"draining"`) })
+	close(goOn)
+	if err := <-early; !errors.Is(err, ErrEnding) {
+		t.Errorf("one that began before the drain: %v", err)
+	}
+	if _, err := r.Reload(context.Background()); !errors.Is(err, ErrEnding) {
+		t.Errorf("one in the drain: %v", err)
+	}
+	resp, err := http.Post("http://"+r.AdminAddr().String()+"/reload", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	defer resp.Body.Close()
+	if b, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusConflict || !strings.Contains(string(b), "error") {
+		t.Errorf("%s %s", resp.Status, b)
+	}
+}
+
+func TestTheAdminAddressMovesAndAnswersWhoeverMovedIt(t *testing.T) {
+	r := run(t, base)
+	old := r.AdminAddr().String()
+	r.admin = "unix:" + filepath.Join(t.TempDir(), "admin.sock")
+	resp, err := http.Post("http://"+old+"/reload", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	defer resp.Body.Close()
+	if b, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
+		t.Errorf("%s %s", resp.Status, b)
+	}
+	if got := "unix:" + r.AdminAddr().String(); got != r.admin {
+		t.Errorf("the admin address is %s", got)
+	}
+	if c, err := net.Dial("tcp", old); err == nil {
+		c.Close()
+		t.Error("the old admin address is still open")
+	}
+	c, err := net.Dial("unix", r.AdminAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "GET /healthz HTTP/1.0\r\n\r\n")
+	if b, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(b), "HTTP/1.0 200") {
+		t.Errorf("%q, %v", b, err)
+	}
+	r.admin = ""
+	r.reload(base)
+	if r.AdminAddr() != nil {
+		t.Error("the admin address is still open")
+	}
+	if _, err := os.Stat(strings.TrimPrefix(r.admin, "unix:")); r.admin != "" && err == nil {
+		t.Error("its socket was left behind")
+	}
+	r.admin = "127.0.0.1:0"
+	r.reload(base)
+	if s := get(t, r, "/readyz"); s != "ok\n" {
+		t.Errorf("readyz says %q", s)
+	}
+}
+
+func TestTheLogMovesWithAReload(t *testing.T) {
+	r := run(t, base)
+	to := origin(t)
+	c, _ := r.connect(to)
+	c.Close()
+	waitFor(t, func() bool { return len(r.records()) == 1 })
+	path := filepath.Join(t.TempDir(), "access.log")
+	r.reload(base + fmt.Sprintf("[log]\naccess = %q\nformat = \"squid\"\n", path))
+	c, _ = r.connect(to)
+	c.Close()
+	waitFor(t, func() bool {
+		b, _ := os.ReadFile(path)
+		return strings.Contains(string(b), "TCP_TUNNEL/200")
+	})
+	if n := len(r.records()); n != 1 {
+		t.Errorf("%d records are on stdout", n)
+	}
+}
+
+// A tunnel may live for weeks. The rules of its first day, which may be a million,
+// must not.
+func TestALongTunnelKeepsNoOldRules(t *testing.T) {
+	r := run(t, base)
+	c, _ := r.connect(origin(t))
+	hello(t, c)
+	gone := make(chan struct{})
+	func() {
+		p := r.gate.Policy()
+		runtime.AddCleanup(p, func(c chan struct{}) { close(c) }, gone)
+		runtime.KeepAlive(gate.Policy{})
+	}()
+	r.reload(base)
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		runtime.GC()
+		select {
+		case <-gone:
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the old policy is still in memory")
+		}
+	}
+}

@@ -1,0 +1,53 @@
+package server
+
+import (
+	"context"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"sluice/internal/systemd"
+)
+
+// superviseFrom tells the service manager that the service is up and, until stop
+// is called, how it fares. done is closed when nothing is told any more.
+func (s *Server) superviseFrom(ctx context.Context) (stop func(), done <-chan struct{}) {
+	if ctx.Err() == nil {
+		s.tell(s.o.Notify.Ready(s.status()))
+	}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.o.Notify.Run(run, systemd.Health{
+			Check: s.healthy, Status: s.status,
+			Report: func(err error) { s.log.Error("service manager", zap.Error(err)) },
+		})
+	}()
+	return stop, ended
+}
+
+// tell logs that the service manager could not be told something.
+func (s *Server) tell(err error) {
+	if err != nil {
+		s.log.Warn("service manager was not told", zap.Error(err))
+	}
+}
+
+func (s *Server) status() string {
+	n := s.gate.Live().Len()
+	if s.gate.Draining() {
+		return fmt.Sprintf("draining, %d tunnels", n)
+	}
+	return fmt.Sprintf("serving, %d tunnels", n)
+}
+
+// healthy takes the locks that every tunnel takes, and has each loop of the relay
+// answer. What hangs there would hold up tunnels without a sign.
+func (s *Server) healthy(ctx context.Context) error {
+	s.gate.Live().Len()
+	s.waiting.Len()
+	s.mu.Lock()
+	s.mu.Unlock() //nolint:staticcheck // it could be taken: that is what was asked
+	return s.gate.Poller.Answers(ctx)
+}
