@@ -112,7 +112,7 @@ func testAlertTests(t *testing.T, path string) {
 func types(t *testing.T) map[string]string {
 	t.Helper()
 	m := metrics.New(metrics.Options{})
-	m.Count(&track.Record{Protocol: track.Connect, Outcome: "ok"}, 1, 1)
+	m.Count(&track.Record{Protocol: track.Connect, Outcome: "ok", Decision: "observe"}, 1, 1)
 	w := httptest.NewRecorder()
 	m.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	found := map[string]string{"up": "gauge"} // Prometheus's own

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"sluice/acl"
 	"sluice/internal/egress"
 	"sluice/internal/track"
 )
@@ -57,6 +58,7 @@ type Metrics struct {
 	state    func() State
 	names    []string       // of outcomes, "ok" first
 	outcomes map[string]int // index in names
+	observe  string         // the decision of a request that would have been refused
 
 	rules    atomic.Pointer[map[string]*series] // by name; a new one replaces the map
 	adding   sync.Mutex                         // one at a time does that
@@ -82,6 +84,7 @@ func New(o Options) *Metrics {
 		registry: prometheus.NewRegistry(),
 		live:     o.Live, state: o.State,
 		names: []string{egress.None.String()}, outcomes: make(map[string]int),
+		observe: acl.Observe.String(),
 	}
 	if m.live == nil {
 		m.live = func() []track.Live { return nil }

@@ -132,6 +132,19 @@ sluice_tunnel_duration_seconds_count{protocol="http"} 0
 	}
 }
 
+func TestWhatIsOnlyObservedIsCountedBesideItsOutcome(t *testing.T) {
+	m := New(Options{})
+	m.Count(&track.Record{Protocol: track.Connect, Rule: "strict", Decision: "observe", Outcome: "ok"}, 0, 0)
+	m.Count(&track.Record{Protocol: track.Connect, Rule: "strict", Decision: "deny", Outcome: "rule_denied"}, 0, 0)
+	want(t, m, "sluice_observed_refusals_total", `
+sluice_observed_refusals_total{protocol="connect",rule="strict"} 1
+`)
+	want(t, m, "sluice_requests_total", `
+sluice_requests_total{outcome="ok",protocol="connect",rule="strict"} 1
+sluice_requests_total{outcome="rule_denied",protocol="connect",rule="strict"} 1
+`)
+}
+
 // However many ask meanwhile, no byte is counted twice, none is left out once its
 // transaction has ended, and what one has read does not go back for another.
 func TestManyReadersCountEachByteOnce(t *testing.T) {

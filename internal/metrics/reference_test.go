@@ -21,7 +21,7 @@ func everything() *Metrics {
 	for p := track.Protocol(1); int(p) <= protocols; p++ {
 		for _, outcome := range m.names {
 			m.Count(&track.Record{Protocol: p, Outcome: outcome}, 1, 1)
-			m.Count(&track.Record{Protocol: p, Outcome: outcome, Rule: "docker-hosts"}, 1, 1)
+			m.Count(&track.Record{Protocol: p, Outcome: outcome, Rule: "docker-hosts", Decision: "observe"}, 1, 1)
 		}
 	}
 	return m

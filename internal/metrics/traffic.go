@@ -13,6 +13,7 @@ import (
 // labels when it is counted.
 type series struct {
 	requests [protocols + 1][]atomic.Uint64 // by protocol and outcome
+	observed [protocols + 1]atomic.Uint64   // requests that would have been refused
 	up, down [protocols + 1]atomic.Uint64   // bytes by protocol
 }
 
@@ -52,6 +53,9 @@ func (m *Metrics) Count(r *track.Record, up, down int64) {
 	s, outcome := m.of(r.Rule), m.outcomes[r.Outcome]
 	s.requests[r.Protocol][outcome].Add(1)
 	s.add(r.Protocol, up, down)
+	if r.Decision == m.observe {
+		s.observed[r.Protocol].Add(1)
+	}
 	if outcome == 0 {
 		m.lifetime(r.Protocol, r.Total)
 	}
@@ -101,6 +105,9 @@ var (
 	requestsDesc = prometheus.NewDesc("sluice_requests_total",
 		"Tunnels and HTTP requests that have ended, or were refused.",
 		[]string{"protocol", "rule", "outcome"}, nil)
+	observedDesc = prometheus.NewDesc("sluice_observed_refusals_total",
+		"Requests that rules refuse, and that have passed, for their mode is observe.",
+		[]string{"protocol", "rule"}, nil)
 	bytesDesc = prometheus.NewDesc("sluice_bytes_total",
 		"Bytes relayed, counted while they pass: up is client to origin.",
 		[]string{"direction", "protocol", "rule"}, nil)
@@ -112,6 +119,7 @@ var (
 // Describe implements prometheus.Collector.
 func (traffic) Describe(ch chan<- *prometheus.Desc) {
 	ch <- requestsDesc
+	ch <- observedDesc
 	ch <- bytesDesc
 	ch <- inProgressDesc
 }
@@ -128,6 +136,7 @@ func (t traffic) Collect(ch chan<- prometheus.Metric) {
 	for p := track.Protocol(1); int(p) <= protocols; p++ {
 		ch <- prometheus.MustNewConstMetric(inProgressDesc, prometheus.GaugeValue, float64(live[p]), p.String())
 		for rule, s := range *t.rules.Load() {
+			counter(observedDesc, s.observed[p].Load(), p.String(), rule)
 			counter(bytesDesc, s.up[p].Load(), "up", p.String(), rule)
 			counter(bytesDesc, s.down[p].Load(), "down", p.String(), rule)
 			for i := range s.requests[p] {
