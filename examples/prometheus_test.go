@@ -239,8 +239,27 @@ func TestEveryPanelOfTheDashboardShowsSomething(t *testing.T) {
 	lab.ServeHTTP(t, far, ":80", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, strings.Repeat("x", 10_000))
 	}))
-	proxy := lab.StartSluice(t, relay, "--allow", client.Addr().String(), "--allow-private", lab.Range)
 	dir := t.TempDir()
+	configuration := filepath.Join(dir, "sluice.toml")
+	if err := os.WriteFile(configuration, fmt.Appendf(nil, `
+[[listener]]
+address = ":3128"
+[[rule]]
+name = "not-there"
+action = "deny"
+mode = "observe"
+clients = [%[1]q]
+to = ["far.example"]
+[[rule]]
+name = "lab"
+action = "allow"
+clients = [%[1]q]
+[egress]
+allow_private = [%[2]q]
+`, client.Addr(), lab.Range), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	proxy := lab.StartSluice(t, relay, "--config", configuration)
 	rules, err := filepath.Abs(alertsFile)
 	if err != nil {
 		t.Fatal(err)
