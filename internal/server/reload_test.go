@@ -40,9 +40,7 @@ func TestAReloadHoldsForWhatComesAndLeavesWhatIsLive(t *testing.T) {
 		t.Errorf("after the second reload: %s", status)
 	}
 	for _, want := range []string{`"msg":"rule","rule":"lab","action":"deny"`, `"msg":"configuration reloaded","file":"test.toml","rules":1,"listeners_opened":0,"listeners_closed":0,"tunnels_ended":0`} {
-		if !strings.Contains(r.err.String(), want) {
-			t.Errorf("the log does not say %s:\n%s", want, r.err.String())
-		}
+		r.logs(want)
 	}
 }
 
@@ -93,9 +91,8 @@ func TestAReloadThatCannotBeDoneChangesNothing(t *testing.T) {
 			if _, status := r.connect(to); !strings.HasPrefix(status, "HTTP/1.1 200") {
 				t.Errorf("the old rules do not hold: %s", status)
 			}
-			if log := r.err.String(); !strings.Contains(log, `"level":"error"`) || !strings.Contains(log, c.says) {
-				t.Errorf("the log does not say %q:\n%s", c.says, log)
-			}
+			r.logs(`"level":"error"`)
+			r.logs(c.says)
 			if m := get(t, r, "/metrics"); !strings.Contains(m, "sluice_config_last_reload_successful 0") || !strings.Contains(m, `sluice_config_reloads_total{result="failure"} 1`) {
 				t.Errorf("the metrics do not tell of it:\n%s", m)
 			}
@@ -105,6 +102,16 @@ func TestAReloadThatCannotBeDoneChangesNothing(t *testing.T) {
 				t.Error("a listener of the refused configuration is open")
 			}
 		})
+	}
+}
+
+// logs waits until the process's log has a text.
+func (r *running) logs(text string) {
+	r.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(r.err.String(), text); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("the log does not say %s:\n%s", text, r.err.String())
+		}
 	}
 }
 
@@ -151,9 +158,7 @@ func TestListenersComeAndGoWithAReload(t *testing.T) {
 	if _, err := io.WriteString(c, "still here"); err != nil || r.gate.Live().Len() != 1 {
 		t.Errorf("the tunnel of a listener that is gone: %v, %d live", err, r.gate.Live().Len())
 	}
-	if !strings.Contains(r.err.String(), `"msg":"no longer listening","address":"`+added) {
-		t.Errorf("the log does not tell of it:\n%s", r.err.String())
-	}
+	r.logs(`"msg":"no longer listening","address":"` + added)
 	if recs := r.records(); len(recs) > 0 {
 		t.Errorf("records %v", recs)
 	}
