@@ -14,7 +14,6 @@ export class KillDialog {
     byId("kill-cancel").addEventListener("click", () => this.dialog.close());
     byId("kill-one").addEventListener("click", () => this.run({ id: this.row.id }));
     byId("kill-all").addEventListener("click", () => this.run({ client: this.client }));
-    this.dialog.addEventListener("close", () => (this.row = null));
   }
 
   ofTunnel(row, now) {
@@ -53,7 +52,7 @@ export class KillDialog {
 
   // Tells that the tunnel in the dialog has ended by itself.
   ended(rows) {
-    if (!this.row || !rows.includes(this.row)) return;
+    if (!this.dialog.open || !this.row || !rows.includes(this.row)) return;
     byId("kill-one").disabled = true;
     this.say("This tunnel has ended meanwhile.");
   }
