@@ -15,10 +15,10 @@ import (
 // What has no bound of time of its own must not be counted here; whoever enters a
 // connection closes it in the end.
 type Connections struct {
-	mu      sync.Mutex
+	mu          sync.Mutex
 	most, total int // of one client, of all
-	used    int
-	clients map[netip.Addr]int // no entry is 0, so that whoever is gone is forgotten
+	used        int
+	clients     map[netip.Addr]int // no entry is 0, so that whoever is gone is forgotten
 }
 
 // NewConnections returns a count with places for total connections, of which one

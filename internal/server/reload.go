@@ -73,7 +73,7 @@ func (s *Server) load() (*change, error) {
 	if s.o.Load == nil {
 		return nil, ErrNothingToLoad
 	}
-	cfg, err := s.o.Load()
+	cfg, err := s.read()
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +93,16 @@ func (s *Server) load() (*change, error) {
 		listeners: c.sockets.listeners, admin: c.sockets.admin,
 	}
 	return c, nil
+}
+
+// thrift is how far the heap may grow between two collections while a configuration
+// is read, in percent: the old rules are there as well, and both may be many.
+const thrift = 20
+
+// read reads the configuration without taking much more memory than it needs.
+func (s *Server) read() (*config.Config, error) {
+	defer debug.SetGCPercent(debug.SetGCPercent(thrift))
+	return s.o.Load()
 }
 
 // apply puts a change in force, unless the end of the process has come before it.
