@@ -192,6 +192,58 @@ func TestManyReadersCountEachByteOnce(t *testing.T) {
 	reading.Wait()
 }
 
+// halted is live, and whoever asks it has its answer, but the first not before goes is closed.
+type halted struct {
+	track.Live
+	asked, goes chan struct{}
+}
+
+func (h halted) Uncounted() track.Uncounted {
+	u := h.Live.Uncounted()
+	select {
+	case h.asked <- struct{}{}:
+		<-h.goes
+	default: // not the first
+	}
+	return u
+}
+
+func TestWhatOneReaderHasAskedForIsNotMissingForAnother(t *testing.T) {
+	g, _ := newGate(t)
+	h := halted{asked: make(chan struct{}, 1), goes: make(chan struct{})}
+	m := New(Options{Live: func() []track.Live {
+		list := g.Live().List()
+		for i := range list {
+			list[i] = halted{list[i], h.asked, h.goes}
+		}
+		return list
+	}})
+	g.Count = m.Count
+	tx := begin(t, g, track.Connect)
+	up, _ := tx.Counters()
+	up.Add(100)
+	read := make(chan int64, 2)
+	reader := func() { up, _, _ := m.Totals(); read <- up }
+	go reader()
+	for len(h.asked) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	up.Add(10)
+	tx.Finish(gate.Finish{})
+	go reader()
+	select {
+	case up := <-read: // it has not waited
+		read <- up
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(h.goes)
+	for range 2 {
+		if up := <-read; up != 110 {
+			t.Errorf("a reader gets %d of 110 bytes", up)
+		}
+	}
+}
+
 func TestAFailedReloadShowsUntilOneSucceeds(t *testing.T) {
 	m := New(Options{})
 	want(t, m, "sluice_config_last_reload_successful", "sluice_config_last_reload_successful 1\n")
