@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"sluice/acl"
@@ -91,7 +92,9 @@ func (w *valueWriter) value(v reflect.Value, tag reflect.StructTag) {
 		w.b = strconv.AppendInt(w.b, int64(v), 10)
 	case string:
 		w.text(v)
-	case Rate, size, frequency, time.Duration:
+	case time.Duration:
+		w.text(durationText(v))
+	case Rate, size, frequency:
 		w.text(v.(fmt.Stringer).String())
 	case acl.PortRange:
 		if v.First == v.Last {
@@ -108,6 +111,18 @@ func (w *valueWriter) value(v reflect.Value, tag reflect.StructTag) {
 	default:
 		w.composite(reflect.ValueOf(v))
 	}
+}
+
+// durationText returns a duration without the zeros that the library writes behind hours
+// and minutes.
+func durationText(d time.Duration) string {
+	s := d.String()
+	for _, zero := range []struct{ behind, text string }{{"m", "0s"}, {"h", "0m"}} {
+		if cut, ok := strings.CutSuffix(s, zero.text); ok && strings.HasSuffix(cut, zero.behind) {
+			s = cut
+		}
+	}
+	return s
 }
 
 func (w *valueWriter) composite(v reflect.Value) {
