@@ -246,7 +246,7 @@ func (p *proxy) refused(until chan struct{}) {
 			return
 		case <-time.After(2 * time.Millisecond):
 		}
-		c, err := net.Dial("tcp", p.Addrs()[0].String())
+		c, err := net.Dial("tcp", p.addrs[0])
 		if err != nil {
 			p.t.Error(err)
 			return

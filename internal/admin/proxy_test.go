@@ -31,8 +31,9 @@ type object = map[string]any
 
 // proxy is a running server with its admin address.
 type proxy struct {
-	*server.Server
 	t      testing.TB
+	addrs  []string // of the listeners
+	admin  string   // address
 	log    journal
 	client *http.Client
 	stop   func() // at once, and wait
@@ -64,15 +65,20 @@ func serve(t testing.TB, file string) *proxy {
 		t.Fatal(err)
 	}
 	p := &proxy{t: t, client: &http.Client{Transport: &http.Transport{}, Timeout: patience}}
-	if p.Server, err = server.New(cfg, server.Options{Stdout: &p.log, Stderr: io.Discard, Version: "v1.2.3"}); err != nil {
+	s, err := server.New(cfg, server.Options{Stdout: &p.log, Stderr: io.Discard, Version: "v1.2.3"})
+	if err != nil {
 		t.Fatal(err)
 	}
+	for _, a := range s.Addrs() {
+		p.addrs = append(p.addrs, a.String())
+	}
+	p.admin = s.AdminAddr().String()
 	ctx, stop := context.WithCancel(context.Background())
 	cut, cutNow := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := p.Serve(ctx, cut); err != nil {
+		if err := s.Serve(ctx, cut); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -89,7 +95,7 @@ func serve(t testing.TB, file string) *proxy {
 	return p
 }
 
-func (p *proxy) url(path string) string { return "http://" + p.AdminAddr().String() + path }
+func (p *proxy) url(path string) string { return "http://" + p.admin + path }
 
 // ask sends a request with header fields "Name: value" and returns the answer and its
 // body.
@@ -154,7 +160,7 @@ func (p *proxy) tunnels(query string) []object {
 // dial connects to a listener of the proxy.
 func (p *proxy) dial(listener int) net.Conn {
 	p.t.Helper()
-	c, err := net.Dial("tcp", p.Addrs()[listener].String())
+	c, err := net.Dial("tcp", p.addrs[listener])
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -276,7 +282,7 @@ type watcher struct {
 // watch subscribes.
 func (p *proxy) watch() *watcher {
 	p.t.Helper()
-	c, err := net.Dial("tcp", p.AdminAddr().String())
+	c, err := net.Dial("tcp", p.admin)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func TestWhatIsNotUnderstoodIsAnError(t *testing.T) {
 // raw sends bytes and returns the first answer to them.
 func (p *proxy) raw(text string) (*http.Response, string) {
 	p.t.Helper()
-	c, err := net.Dial("tcp", p.AdminAddr().String())
+	c, err := net.Dial("tcp", p.admin)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestRequestsThatAreNoneForAnAdminAddress(t *testing.T) {
 func TestPagesOfOthersAreRefused(t *testing.T) {
 	p := serve(t, base)
 	c := p.connect(echo(t))
-	own := p.AdminAddr().String()
+	own := p.admin
 	_, port, _ := net.SplitHostPort(own)
 	kill := "/tunnels?client=127.0.0.1"
 	for _, step := range []struct {
@@ -201,7 +201,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	p := serve(t, base)
 	var open []net.Conn
 	ask := func() net.Conn {
-		c, err := net.Dial("tcp", p.AdminAddr().String())
+		c, err := net.Dial("tcp", p.admin)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,7 +26,7 @@ func TestWhatIsInForceIsToldWithoutPasswords(t *testing.T) {
 		t.Errorf("users %v", users)
 	}
 	listening := fmt.Sprint(got["listening"])
-	for _, a := range []string{p.Addrs()[0].String(), p.AdminAddr().String()} {
+	for _, a := range []string{p.addrs[0], p.admin} {
 		if !strings.Contains(listening, a) {
 			t.Errorf("listening is %s, without %s", listening, a)
 		}
@@ -70,7 +70,7 @@ func TestTheAnswerOfExplainIsThatOfTheCommand(t *testing.T) {
 		}
 	}
 	// The proxy itself is a destination that only the running one knows.
-	if got := p.get("/explain?client=127.0.0.1&to=" + p.AdminAddr().String()); got["allowed"] != false {
+	if got := p.get("/explain?client=127.0.0.1&to=" + p.admin); got["allowed"] != false {
 		t.Errorf("its own address: %v", got)
 	}
 }

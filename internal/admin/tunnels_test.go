@@ -120,7 +120,7 @@ func TestATunnelIsEndedByItsIdentifier(t *testing.T) {
 func TestAllTunnelsOfAClientAreEnded(t *testing.T) {
 	p := serve(t, strings.Replace(base, "[[rule]]", "[[listener]]\naddress = \"[::1]:0\"\n[[rule]]", 1))
 	to := echo(t)
-	six, err := net.Dial("tcp", p.Addrs()[1].String())
+	six, err := net.Dial("tcp", p.addrs[1])
 	if err != nil {
 		t.Skip("left out: clients of IPv6, for there is no ::1")
 	}
@@ -158,7 +158,7 @@ func TestAllTunnelsOfAClientAreEnded(t *testing.T) {
 func TestProtocolsAreToldApart(t *testing.T) {
 	p := serve(t, base)
 	to := echo(t)
-	d, err := netproxy.SOCKS5("tcp", p.Addrs()[0].String(), nil, netproxy.Direct)
+	d, err := netproxy.SOCKS5("tcp", p.addrs[0], nil, netproxy.Direct)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,7 @@ type view struct {
 	entries []track.Entry // kept for the next look
 	changes changes       // likewise
 	fresh   []refusal     // likewise
+	record  track.Record  // likewise
 	size    int           // of the latest tick, in bytes
 }
 
@@ -100,8 +101,9 @@ func (v *view) look(c *changes) {
 
 // described tells of a transaction that is new, or of which more is known now.
 func (v *view) described(id track.ID, s *seen, c *changes) {
-	r := s.Snapshot()
-	as := describe(&r)
+	v.record = s.Snapshot()
+	r := &v.record
+	as := describe(r)
 	if s.client != nil && as == s.as {
 		return
 	}
@@ -113,7 +115,7 @@ func (v *view) described(id track.ID, s *seen, c *changes) {
 	if s.host == nil && r.Host != "" {
 		s.host = v.hosts.enter(r.Host, func() string { return r.Host })
 	}
-	c.open(&r)
+	c.open(r)
 	s.count(r.Up, r.Down)
 }
 

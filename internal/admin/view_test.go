@@ -1,0 +1,174 @@
+package admin
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/acl"
+	"sluice/internal/gate"
+	"sluice/internal/track"
+)
+
+func TestTheLookingEndsWithTheLastSubscriber(t *testing.T) {
+	h := handler(t)
+	h.feed.o.Totals = func() (int64, int64, map[string]uint64) { return 0, 0, nil }
+	before := runtime.NumGoroutine()
+	a, f := h.feed.subscribe()
+	if f != nil {
+		t.Fatal(f)
+	}
+	b, _ := h.feed.subscribe()
+	if n := runtime.NumGoroutine(); n != before+1 {
+		t.Errorf("%d goroutines look for two", n-before)
+	}
+	h.feed.leave(a)
+	if h.feed.view == nil {
+		t.Fatal("it ended with the first that left")
+	}
+	h.feed.leave(b)
+	h.feed.leave(b) // it may have been dropped as well
+	if h.feed.view != nil {
+		t.Error("something is kept of what was seen")
+	}
+	h.feed.wg.Wait()
+	if c, f := h.feed.subscribe(); f != nil {
+		t.Error(f)
+	} else {
+		h.feed.leave(c)
+	}
+}
+
+func TestASubscriberThatLagsIsDroppedAndNobodyElse(t *testing.T) {
+	h := handler(t)
+	h.feed.o.Totals = func() (int64, int64, map[string]uint64) { return 0, 0, nil }
+	lags, _ := h.feed.subscribe()
+	takes, _ := h.feed.subscribe()
+	for range waiting + 1 {
+		h.Reloaded(nil)
+		<-takes.texts
+	}
+	n := 0
+	for range lags.texts {
+		n++
+	}
+	if n != waiting {
+		t.Errorf("it got %d texts, and then no more", n)
+	}
+	h.Reloaded(fmt.Errorf("a \"fault\"\nin two lines"))
+	for {
+		text := string(<-takes.texts)
+		if !strings.Contains(text, `"ok":false`) {
+			continue
+		}
+		if !strings.HasPrefix(text, "event: reload\ndata: {\"time\":") || !strings.HasSuffix(text, `,"ok":false,"error":"a \"fault\"\nin two lines"}`+"\n\n") {
+			t.Errorf("%q", text)
+		}
+		break
+	}
+	h.feed.leave(takes)
+}
+
+func TestFewOfManyAreTold(t *testing.T) {
+	s := groups[int]{of: make(map[int]*group)}
+	for i := range 500 {
+		g := s.enter(i, func() string { return fmt.Sprint("client ", i) })
+		g.move(int64(i%100), 0)
+		g.tunnels = 1 + i/100
+	}
+	all := make([]*group, 0, len(s.of))
+	for _, g := range s.of {
+		all = append(all, g)
+	}
+	slices.SortFunc(all, order)
+	for range 2 {
+		if got := s.busiest(); !slices.Equal(got, all[:mostGroups]) || got[0].up != 99 || got[0].tunnels != 5 {
+			t.Errorf("the busiest are not first: %+v", *got[0])
+		}
+	}
+	for _, g := range s.of {
+		g.tunnels = 0
+	}
+	s.clear()
+	if len(s.of) != 0 || len(s.busiest()) != 0 {
+		t.Errorf("%d are kept that nothing is in", len(s.of))
+	}
+}
+
+func TestClientsAreFilteredByWhatTheyAre(t *testing.T) {
+	for _, step := range []struct {
+		filter, client string
+		fits           bool
+	}{
+		{"192.0.2.7", "192.0.2.7", true},
+		{"::ffff:192.0.2.7", "192.0.2.7", true},
+		{"::ffff:192.0.2.0/120", "192.0.2.9", true},
+		{"192.0.2.0/24", "192.0.3.1", false},
+		{"2001:db8::1", "2001:db8::1", true},
+		{"2001:db8::1", "2001:db8::2", false},
+		{"2001:db8::/64", "2001:db8::ffff:1", true},
+		{"2001:db8::/64", "2001:db8:0:1::1", false},
+		{"fe80::/64", "fe80::1%eth0", true},
+		{"::/0", "192.0.2.7", false},
+	} {
+		fits, err := clientFilter(url.Values{"client": {step.filter}})
+		if err != nil || fits(netip.MustParseAddr(step.client)) != step.fits {
+			t.Errorf("%s for %s: want %v, %v", step.filter, step.client, step.fits, err)
+		}
+	}
+}
+
+func TestALongTextIsCutWhereARefusalIsKept(t *testing.T) {
+	var s refusals
+	long := strings.Repeat("ä", 2000)
+	s.add(&track.Record{Path: long, Reason: long, User: long, Outcome: "malformed"}, time.Now())
+	list, n := s.since(nil, 0, kept)
+	if r := list[0]; n != 1 || len(r.Path) != longest+3 || len(r.Reason) != longest+3 || len(r.User) != longest+3 {
+		t.Errorf("%d refusals, the path has %d bytes", n, len(r.Path))
+	}
+	if list, n = s.since(nil, 1, kept); len(list) != 0 || n != 1 {
+		t.Errorf("%d that are new of %d", len(list), n)
+	}
+}
+
+func BenchmarkRefusal(b *testing.B) {
+	var s refusals
+	r := &track.Record{Path: "/v2/", Reason: "no rule lets 192.0.2.7 reach example.com:443", Outcome: "rule_denied"}
+	b.ReportAllocs()
+	for b.Loop() {
+		s.add(r, r.Start)
+	}
+}
+
+// What a second costs with 5,000 transactions, all of which move. They have no
+// address here, so each is looked at closer than a tunnel would be.
+func BenchmarkTick(b *testing.B) {
+	g := gate.New(&gate.Policy{}, func(*track.Record) {})
+	host, err := acl.ParseHost("example.com")
+	if err != nil {
+		b.Fatal(err)
+	}
+	var list []*gate.Transaction
+	for i := range 5000 {
+		client := netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})
+		t := g.Begin(gate.Source{Listener: ":3128", Client: netip.AddrPortFrom(client, uint16(i))}, track.HTTP)
+		t.ToHost(host, 443)
+		list = append(list, t)
+	}
+	v := newView(&Options{Gate: g, Totals: func() (int64, int64, map[string]uint64) { return 0, 0, nil }}, &refusals{})
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		for _, t := range list {
+			up, _ := t.Counters()
+			up.Add(1000)
+		}
+		b.StartTimer()
+		v.tick()
+	}
+}
