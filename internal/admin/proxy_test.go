@@ -38,6 +38,11 @@ type proxy struct {
 	client *http.Client
 	stop   func() // at once, and wait
 	drain  func() // let what is live end, and wait
+
+	mu   sync.Mutex
+	file string // as a reload finds it
+	// loading, if not nil, is called at the beginning and at the end of a reload.
+	loading func(begins bool)
 }
 
 const base = `
@@ -59,13 +64,12 @@ new_tunnels = "100000/s"
 // serve runs a server until the test ends.
 func serve(t testing.TB, file string) *proxy {
 	t.Helper()
-	address := "127.0.0.1:0"
-	cfg, err := config.Parse("test.toml", []byte(file), config.Flags{Admin: &address}, config.Presets{})
+	p := &proxy{t: t, client: &http.Client{Transport: &http.Transport{}, Timeout: patience}, file: file}
+	cfg, err := p.load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{t: t, client: &http.Client{Transport: &http.Transport{}, Timeout: patience}}
-	s, err := server.New(cfg, server.Options{Stdout: &p.log, Stderr: io.Discard, Version: "v1.2.3"})
+	s, err := server.New(cfg, server.Options{Stdout: &p.log, Stderr: io.Discard, Version: "v1.2.3", Load: p.load})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +97,25 @@ func serve(t testing.TB, file string) *proxy {
 	p.stop = func() { cutNow(); p.drain() }
 	t.Cleanup(func() { p.stop(); p.client.CloseIdleConnections() })
 	return p
+}
+
+// load reads the configuration.
+func (p *proxy) load() (*config.Config, error) {
+	if p.loading != nil {
+		p.loading(true)
+		defer p.loading(false)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	address := "127.0.0.1:0"
+	return config.Parse("test.toml", []byte(p.file), config.Flags{Admin: &address}, config.Presets{})
+}
+
+// change writes the configuration anew.
+func (p *proxy) change(file string) {
+	p.mu.Lock()
+	p.file = file
+	p.mu.Unlock()
 }
 
 func (p *proxy) url(path string) string { return "http://" + p.admin + path }

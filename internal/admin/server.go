@@ -13,6 +13,8 @@ const (
 	// ones are before long.
 	mostConnections = 64
 	mostHeader      = 16 << 10 // bytes; a browser sends the cookies of all ports of a host
+	// answerTime is how long a client may take to read an answer.
+	answerTime = 30 * time.Second
 	// sendBuffer is what the kernel holds, in bytes, of what a client does not read.
 	sendBuffer = 256 << 10
 )
@@ -24,7 +26,7 @@ func Server(h *Handler) *http.Server {
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      30 * time.Second,
+		WriteTimeout:      answerTime,
 		IdleTimeout:       30 * time.Second,
 		MaxHeaderBytes:    mostHeader,
 		// The library would answer OPTIONS * by itself.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"sluice/internal/accesslog"
 	"sluice/internal/config"
@@ -86,7 +87,11 @@ func (h *Handler) reload(w http.ResponseWriter, r *http.Request) error {
 	case h.o.Gate.Draining():
 		return errDraining()
 	}
+	// It takes as long as it takes: a file of millions of names, or another reload.
+	c := http.NewResponseController(w)
+	_ = c.SetWriteDeadline(time.Time{})
 	warnings, err := h.o.Reload(r.Context())
+	_ = c.SetWriteDeadline(time.Now().Add(answerTime))
 	if err == nil {
 		if warnings == nil {
 			warnings = []string{}

@@ -120,7 +120,7 @@ func TestHealthAndReadiness(t *testing.T) {
 	if resp, body := p.ask("GET", "/readyz"); resp.StatusCode != http.StatusServiceUnavailable || body != "draining\n" {
 		t.Errorf("in a drain: %s, %q", resp.Status, body)
 	}
-	if resp, body := p.ask("POST", "/reload"); resp.StatusCode < 400 {
+	if resp, body := p.ask("POST", "/reload"); resp.StatusCode != http.StatusConflict || !strings.Contains(body, "shutting down") {
 		t.Errorf("a reload in a drain: %s, %s", resp.Status, body)
 	}
 	if resp, _ := p.ask("GET", "/healthz"); resp.StatusCode != http.StatusOK {
