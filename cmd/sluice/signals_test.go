@@ -67,6 +67,11 @@ func (p *process) end() error {
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 		p.t.Fatal(err)
 	}
+	return p.wait()
+}
+
+// wait reads what it still says, until it has ended.
+func (p *process) wait() error {
 	for p.lines.Scan() {
 	}
 	p.ended = true

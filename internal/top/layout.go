@@ -40,7 +40,7 @@ func (l line) text() string {
 
 // plenty is the rank from which on columns are worth less than an ample width of
 // those before them.
-const plenty = 5
+const plenty = 4
 
 // layout tells which columns have room on a screen that is so wide, and how much:
 // 0 for those that have none. Columns are taken by rank; what is left over goes to

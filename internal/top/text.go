@@ -100,8 +100,14 @@ func amount(n float64) string {
 		n /= 1000
 		i++
 	}
-	digits := 2 - int(math.Floor(math.Log10(n)))
-	return fmt.Sprintf("%.*f%s", min(max(digits, 0), 2), n, units[i])
+	digits := 2
+	switch { // as it is written, and so rounded
+	case n >= 99.95:
+		digits = 0
+	case n >= 9.995:
+		digits = 1
+	}
+	return fmt.Sprintf("%.*f%s", digits, n, units[i])
 }
 
 // age writes a duration in two units at most.

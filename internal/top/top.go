@@ -87,11 +87,8 @@ func follow(ctx context.Context, client *adminclient.Client, to chan<- news) {
 	pause := firstPause
 	for {
 		err := relay(ctx, client, to, func() { pause = firstPause })
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			err = errors.New("the proxy has ended the feed")
-		}
 		select {
-		case to <- news{err: err}:
+		case to <- news{err: inWords(err)}:
 		case <-ctx.Done():
 			return
 		}
@@ -102,6 +99,13 @@ func follow(ctx context.Context, client *adminclient.Client, to chan<- news) {
 		}
 		pause = min(2*pause, lastPause)
 	}
+}
+
+func inWords(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the proxy has ended the feed")
+	}
+	return err
 }
 
 func relay(ctx context.Context, client *adminclient.Client, to chan<- news, begun func()) error {
@@ -189,7 +193,7 @@ func Once(ctx context.Context, client *adminclient.Client, w io.Writer) error {
 	for ticked := false; !ticked; {
 		ev, err := feed.Next()
 		if err != nil {
-			return err
+			return inWords(err)
 		}
 		m.event(ev)
 		_, ticked = ev.(*adminclient.Tick)

@@ -209,7 +209,7 @@ func TestHostileNamesOnTheScreen(t *testing.T) {
 
 func TestAmountsHaveThreeDigitsThatMatter(t *testing.T) {
 	for n, want := range map[float64]string{
-		0: "0B", -1: "0B", 7.4: "7B", 999: "999B", 999.6: "1.00kB", 1000: "1.00kB", 12345: "12.3kB",
+		0: "0B", -1: "0B", 7.4: "7B", 999: "999B", 999.6: "1.00kB", 1000: "1.00kB", 12345: "12.3kB", 9_996: "10.0kB", 99_960: "100kB",
 		999_499: "999kB", 999_500: "1.00MB", 123_456_789: "123MB", 1e12: "1.00TB", 9.2e18: "9.20EB",
 	} {
 		if got := amount(n); got != want {
