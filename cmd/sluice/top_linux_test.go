@@ -298,10 +298,19 @@ func TestTopShowsWhatPassesAndWhatDoesNot(t *testing.T) {
 	tm.shows(`no connection since \d\d:\d\d:\d\d, trying again`)
 	again := startWatched(t, dir)
 	other := origin(t, 0)
-	again.tunnelTo(other)
+	_, cut := again.tunnelTo(other)
 	tm.shows(other)
 	tm.lacks("no connection")
 	tm.lacks(idle)
+
+	// All tunnels of a client are killed.
+	tm.keys("c")
+	tm.shows(`(?m)^>127\.0\.0\.1 +1 `)
+	tm.keys("x")
+	tm.shows(`kill\? y or n: all tunnels of 127\.0\.0\.1`)
+	tm.keys("y")
+	tm.shows(`killed 1: all tunnels of 127\.0\.0\.1`)
+	<-cut
 
 	// The terminal is given back as it was.
 	tm.keys("q")
