@@ -156,3 +156,28 @@ func TestASignalDuringALongStartIsHeeded(t *testing.T) {
 		t.Errorf("it ended with %v", err)
 	}
 }
+
+func TestSIGHUPReadsTheFileAgain(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "sluice.toml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("[[rule]]\nname = \"old\"\naction = \"allow\"\nclients = [\"127.0.0.1\"]\n")
+	p := startServe(t, "--listen", "127.0.0.1:0", "--config", name)
+	p.says(`"ready"`)
+	write("[[rule]]\nname = \"new\"\naction = \"allow\"\nclients = [\"127.0.0.1\"]\n")
+	p.Process.Signal(syscall.SIGHUP)
+	p.says(`"rule":"new"`)
+	p.says(`"configuration reloaded"`)
+	write("[[rule]\n")
+	p.Process.Signal(syscall.SIGHUP)
+	if line := p.says("nothing was changed"); !strings.Contains(line, name+":1:") {
+		t.Errorf("the error does not say where: %s", line)
+	}
+	if err := p.end(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+}

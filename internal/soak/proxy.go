@@ -27,6 +27,8 @@ type proxy struct {
 	cmd      *exec.Cmd
 	exited   chan struct{}
 	rotated  int
+	reloaded int
+	text     []byte // of the configuration at the beginning
 }
 
 // Timeouts of the configuration, short enough to be met often.
@@ -124,6 +126,46 @@ func (p *proxy) rotate() error {
 	p.rotated++
 	log := filepath.Join(p.dir, "access.log")
 	if err := os.Rename(log, fmt.Sprintf("%s.%04d", log, p.rotated)); err != nil {
+		return err
+	}
+	return p.cmd.Process.Signal(syscall.SIGUSR1)
+}
+
+// reload has a changed configuration read: other rates, which live tunnels get too,
+// a listener more or less, or one with an error, which changes nothing.
+func (p *proxy) reload() error {
+	if p.reloaded == 0 {
+		var err error
+		if p.text, err = os.ReadFile(p.config()); err != nil {
+			return err
+		}
+	}
+	p.reloaded++
+	text := string(p.text)
+	switch p.reloaded % 4 {
+	case 1:
+		text = strings.ReplaceAll(text, `"2MB/s"`, `"3MB/s"`)
+	case 2:
+		text = "[[listener]]\naddress = \"127.0.0.1:0\"\n" + text
+	case 3:
+		text += "[an error"
+	}
+	return p.use([]byte(text))
+}
+
+// restore has the configuration of the beginning read.
+func (p *proxy) restore() error { return p.use(p.text) }
+
+func (p *proxy) config() string { return filepath.Join(p.dir, "sluice.toml") }
+
+// use saves a configuration as an editor does, so that never half of it is there, and
+// has it read.
+func (p *proxy) use(text []byte) error {
+	saved := p.config() + ".new"
+	if err := os.WriteFile(saved, text, 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(saved, p.config()); err != nil {
 		return err
 	}
 	return p.cmd.Process.Signal(syscall.SIGHUP)

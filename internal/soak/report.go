@@ -84,8 +84,8 @@ func (r *report) write(w io.Writer) {
 		"of HTTP, what the record has is heads and framing too: what the origin got, and what the client got.\n"+
 		"Of tunnels that were cut off: got <= recorded <= sent, each way.\n"+
 		"%d requests met a connection that the origin had dropped, were sent again, and are recorded with both.\n\n", r.again)
-	fmt.Fprintf(w, "beside them   %d floods, %d slow handshakes, %d of garbage, %d dials abandoned %s, %d log rotations, %d times without descriptors\n",
-		s.floods.Load(), s.slowed.Load(), s.garbled.Load(), s.abandoned.Load(), tally(r.ledger.abandoned), s.rotations, s.starved)
+	fmt.Fprintf(w, "beside them   %d floods, %d slow handshakes, %d of garbage, %d dials abandoned %s, %d log rotations, %d reloads, %d times without descriptors\n",
+		s.floods.Load(), s.slowed.Load(), s.garbled.Load(), s.abandoned.Load(), tally(r.ledger.abandoned), s.rotations, s.reloads, s.starved)
 	fmt.Fprintf(w, "records       %d, of no tunnel %s\n", r.ledger.count, tally(r.ledger.nameless))
 	fmt.Fprintf(w, "log           %s\n", tally(r.said))
 	fmt.Fprintf(w, "memory        %s at most, %s threads\n", r.memory[0], r.memory[1])

@@ -28,7 +28,7 @@ type runner struct {
 	wg      sync.WaitGroup
 
 	floods, slowed, slow, garbled, abandoned, unmet atomic.Int64
-	rotations, starved                              int
+	rotations, reloads, starved                     int
 
 	mu      sync.Mutex
 	famines []*famine
@@ -89,6 +89,7 @@ func (s *runner) load(stop <-chan os.Signal) {
 	}
 	s.attack()
 	s.wg.Go(s.rotate)
+	s.wg.Go(s.reload)
 	s.wg.Go(s.famine)
 	select {
 	case <-stop:
@@ -188,6 +189,16 @@ func (s *runner) rotate() {
 		s.note(s.proxy.rotate())
 		s.rotations++
 	}
+}
+
+// reload changes the configuration now and then, and in the end back to what it was.
+func (s *runner) reload() {
+	for !s.ending() {
+		s.note(s.proxy.reload())
+		s.reloads++
+		s.rest(3 * time.Second)
+	}
+	s.note(s.proxy.restore())
 }
 
 // famine takes descriptors away now and then.
