@@ -103,7 +103,7 @@ func TestSquidsNativeFormat(t *testing.T) {
 		{named, "1700000000.123   3000 192.0.2.7 TCP_MISS/200 20 GET http://example.com:443/a%20b ann%20lee%0A HIER_DIRECT/203.0.113.9 -\n"},
 		{sample(), "1700000000.123   3000 192.0.2.7 TCP_TUNNEL/200 20 CONNECT example.com:443 ann HIER_DIRECT/203.0.113.9 -\n"},
 		{denied, "1700000000.123   3000 192.0.2.7 TCP_DENIED/403 20 CONNECT example.com:443 - HIER_NONE/- -\n"},
-		{plain, "1700000000.123   3000 192.0.2.7 TCP_MISS/200 20 GET http://example.com:80/a ann HIER_DIRECT/203.0.113.9 -\n"},
+		{plain, "1700000000.123   3000 192.0.2.7 TCP_MISS/200 20 GET http://example.com/a ann HIER_DIRECT/203.0.113.9 -\n"},
 		{socks, "1700000000.123   3000 192.0.2.7 TCP_TUNNEL/200 20 CONNECT example.com:443 ann HIER_DIRECT/203.0.113.9 -\n"},
 		{guess, "1700000000.123      0 192.0.2.7 TCP_DENIED/407 0 CONNECT error:invalid-request - HIER_NONE/- -\n"},
 		{wrong, "1700000000.123      0 192.0.2.7 TCP_DENIED/407 0 CONNECT error:invalid-request - HIER_NONE/- -\n"},

@@ -120,8 +120,10 @@ func appendURL(b []byte, r *track.Record) []byte {
 	if strings.IndexByte(host, ':') >= 0 {
 		host = "[" + host + "]"
 	}
-	b = append(append(b, host...), ':')
-	b = strconv.AppendInt(b, int64(r.Port), 10)
+	b = append(b, host...)
+	if r.Protocol != track.HTTP || r.Port != 80 { // Squid leaves out a scheme's own port
+		b = strconv.AppendInt(append(b, ':'), int64(r.Port), 10)
+	}
 	if r.Protocol == track.HTTP {
 		b = append(b, word(r.Path)...)
 	}
