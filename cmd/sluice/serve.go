@@ -121,7 +121,7 @@ func (c *call) attend(s *server.Server, sig *signals) int {
 				return
 			case <-sig.reloads:
 				s.ReopenLogs() // first, for a reload may take its time
-				s.Reload(ctx)
+				_, _ = s.Reload(ctx) // it says itself what came of it
 			case <-sig.reopens:
 				s.ReopenLogs()
 			}

@@ -132,18 +132,18 @@ func (a *adminServer) start(h *admin.Handler) {
 const lastAnswers = 5 * time.Second
 
 // retire stops listening, and has what is under way answered.
-func (a *adminServer) retire() {
+func (a *adminServer) retire(wg *sync.WaitGroup) {
 	if a.server == nil {
 		a.close()
 		return
 	}
 	a.listener.Close()
-	go func() {
+	wg.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), lastAnswers)
 		defer cancel()
-		a.server.Shutdown(ctx)
+		_ = a.server.Shutdown(ctx) // what it does not wait for is closed
 		a.close()
-	}()
+	})
 }
 
 func (a *adminServer) close() {

@@ -128,7 +128,7 @@ func (s *Server) apply(c *change) error {
 	if c.to.admin != c.from.admin {
 		admin = c.to.admin
 		if c.from.admin != nil {
-			c.from.admin.retire()
+			c.from.admin.retire(&s.leaving)
 		}
 	}
 	if c.served = s.serving; c.served {

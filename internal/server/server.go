@@ -60,6 +60,7 @@ type Server struct {
 	serving   bool       // listeners of a reload are to be served at once
 	ending    bool       // no reload comes through any more
 	accepting sync.WaitGroup
+	leaving   sync.WaitGroup // admin addresses that a reload has given up
 	wg        sync.WaitGroup // connections
 }
 
@@ -256,6 +257,7 @@ func (s *Server) Close() error {
 	if s.handler != nil {
 		s.handler.Close()
 	}
+	s.leaving.Wait()
 	if s.gate != nil && s.gate.Poller != nil {
 		s.gate.Poller.Close()
 	}

@@ -34,7 +34,7 @@ func listenOver(address string, with []syscall.Conn, before error) (*net.TCPList
 
 func share(c syscall.Conn, on bool) {
 	if raw, err := c.SyscallConn(); err == nil {
-		shareRaw(raw, on)
+		_ = shareRaw(raw, on) // without it the address is in use, which is said then
 	}
 }
 
