@@ -21,6 +21,7 @@ type feed struct {
 	t       *testing.T
 	start   func() object
 	explain func(r *http.Request) (int, object)
+	kill    func() (int, object)
 
 	mu      sync.Mutex
 	readers map[chan string]bool
@@ -34,6 +35,7 @@ func newFeed(t *testing.T, start func() object) *feed {
 	f.explain = func(*http.Request) (int, object) {
 		return http.StatusOK, object{"allowed": false, "sentence": "no rule lets it", "steps": []object{}}
 	}
+	f.kill = func() (int, object) { return http.StatusOK, object{"killed": 1} }
 	mux := http.NewServeMux()
 	mux.Handle("/", page.Handler())
 	mux.HandleFunc("GET /events", f.events)
@@ -48,7 +50,8 @@ func newFeed(t *testing.T, start func() object) *feed {
 		f.mu.Lock()
 		f.killed = append(f.killed, r.Method+" "+r.URL.String())
 		f.mu.Unlock()
-		answer(w, http.StatusOK, object{"killed": 1})
+		status, body := f.kill()
+		answer(w, status, body)
 	}
 	mux.HandleFunc("DELETE /tunnels", kill)
 	mux.HandleFunc("DELETE /tunnels/{id}", kill)

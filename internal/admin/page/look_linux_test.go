@@ -71,7 +71,11 @@ func (e *example) tick(n int) object {
 	for i, o := range e.tunnels {
 		d, u := 0.0, 0.0
 		if i%3 != 1 {
-			wave := 1 + 0.5*math.Sin(float64(n)/float64(9+i))*math.Cos(float64(n*i)/31)
+			// Each fetches for a while and rests for a while, and is never quite even.
+			wave := 1 + 0.2*math.Sin(float64(n*(3+i)))*math.Cos(float64(n*i)/31)
+			if (n/(13+i)+i)%4 == 2 {
+				wave /= 9
+			}
 			d = 46e6 * wave / float64(1+i*i/3)
 			u = d / float64(12+i)
 			if o["rule"] == "build" {
