@@ -72,7 +72,7 @@ func (e *example) tick(n int) object {
 		d, u := 0.0, 0.0
 		if i%3 != 1 {
 			// Each fetches for a while and rests for a while, and is never quite even.
-			wave := 1 + 0.2*math.Sin(float64(n*(3+i)))*math.Cos(float64(n*i)/31)
+			wave := 1 + 0.06*math.Sin(float64(n*(3+i)))*math.Cos(float64(n*i)/31)
 			if (n/(13+i)+i)%4 == 2 {
 				wave /= 9
 			}

@@ -45,6 +45,12 @@ name = "others"
 action = "allow"
 clients = ["192.0.2.0/24"]
 [[rule]]
+name = "watched"
+action = "deny"
+mode = "observe"
+clients = ["127.0.0.99"]
+ports = ["1-65535"]
+[[rule]]
 name = "lab"
 action = "allow"
 clients = ["127.0.0.0/8"]
@@ -340,14 +346,14 @@ func TestARefusalAppearsAndIsExplained(t *testing.T) {
 	b.until(`document.querySelector("#refusal-rows li")`)
 	b.tabTo(".explain")
 	b.keys(kb.Enter)
-	b.until(`document.querySelectorAll(".explanation li").length === 2`)
+	b.until(`document.querySelectorAll(".explanation li").length === 3`)
 	var answer struct {
 		Sentence string
 		Steps    []struct{ Rule, Why string }
 	}
 	p.get("/explain?client=127.0.0.7&to=denied.example:443", &answer)
 	shown := b.text(".explanation")
-	if !strings.Contains(shown, answer.Sentence) || len(answer.Steps) != 2 {
+	if !strings.Contains(shown, answer.Sentence) || len(answer.Steps) != 3 {
 		t.Errorf("it shows %q and not %q", shown, answer.Sentence)
 	}
 	for _, step := range answer.Steps {
@@ -366,6 +372,16 @@ func TestARefusalAppearsAndIsExplained(t *testing.T) {
 	}
 	b.eval(`document.getElementById("refusal-more").click()`)
 	b.until(`document.querySelector("#refusal-rows li").textContent.includes("later.example")`)
+}
+
+func TestWhatObserveModeLetsPassIsToldApart(t *testing.T) {
+	p := serve(t, echo(t), "127.0.0.1:0")
+	b := newBrowser(t)
+	p.connect("127.0.0.98", p.origin)
+	p.connect("127.0.0.99", p.origin)
+	b.open(p.admin)
+	b.eval(`document.querySelector("[data-column=client] button").click()`)
+	b.until(`[...document.querySelectorAll("#tunnel-canvas .rule")].map((cell) => cell.textContent).join() === "lab,watched observed"`)
 }
 
 func TestThePageComesBackAfterARestartOfTheServer(t *testing.T) {

@@ -116,15 +116,15 @@ async function ask(refusal) {
   return body;
 }
 
-function explanation(refusal, { allowed, sentence, steps }) {
+function explanation(refusal, { allowed, observed, sentence, steps }) {
   const list = element("ol", {}, ...(steps ?? []).map((step) =>
     element("li", { className: step.matched ? "matched" : "" },
-      element("span", { className: "step" }, `rule ${plain(step.rule)} `, element("span", { className: `action ${step.action}`, textContent: plain(step.action) })),
+      element("span", { className: "step" }, `rule ${plain(step.rule)} `, element("span", { className: `action ${step.action}`, textContent: plain(step.action) }), step.observed ? " observed" : ""),
       element("span", { className: "verdict", textContent: step.matched ? "decides" : "no" }),
       element("span", { className: "because" }, element("bdi", { textContent: plain(step.why) })))));
-  const nodes = [element("p", {}, element("strong", { textContent: "Under the rules now in force: " }), element("bdi", { textContent: plain(sentence) }))];
+  const nodes = [element("p", {}, element("strong", { textContent: observed ? "Now it passes, for observe mode; otherwise: " : "Under the rules now in force: " }), element("bdi", { textContent: plain(sentence) }))];
   if (steps?.length) nodes.push(list);
   else nodes.push(element("p", { textContent: "There is no rule: every request is denied." }));
-  if (allowed) nodes.push(element("p", { textContent: `The rules let it through: it ended as ${plain(refusal.outcome)} for another reason, or they have changed since.` }));
+  if (allowed && !observed) nodes.push(element("p", { textContent: `The rules let it through: it ended as ${plain(refusal.outcome)} for another reason, or they have changed since.` }));
   return nodes;
 }

@@ -20,7 +20,8 @@ function describe(row, object) {
   row.host = plain(object.host);
   row.destination = hostPort(row.host, object.port);
   row.what = plain([object.method, object.path].filter((part) => part && object.protocol === "http").join(" "));
-  row.rule = plain(object.rule);
+  // What passes because of observe mode alone is to be told apart.
+  row.rule = plain(object.decision === "observe" ? `${object.rule ?? ""} observed`.trim() : object.rule);
   row.protocol = plain(object.protocol);
   row.listener = plain(object.listener);
   row.address = plain(object.address);
