@@ -70,6 +70,9 @@ func (s *Server) enter(conn *net.TCPConn, l *listener, spare bool) {
 		}
 		return
 	}
+	if l.inherited {
+		keepAliveLater(conn)
+	}
 	s.wg.Add(1)
 	s.crew.run(func() {
 		defer s.wg.Done()

@@ -215,11 +215,12 @@ func (s *Server) drain(cut context.Context) {
 	f := s.force.Load()
 	s.mu.Unlock()
 	within := f.cfg.Server.Drain
-	s.tell(s.o.Notify.Stopping(within+2*killGrace, fmt.Sprintf("draining, %d tunnels", live.Len())))
+	s.tell(s.o.Notify.Stopping(within+lastRequestTime+endTime, s.status()))
 	for _, l := range f.listeners {
 		l.retire()
 	}
 	s.accepting.Wait()
+	s.lastRequests(cut, f.listeners)
 	s.log.Info("draining", zap.Int("tunnels", live.Len()), zap.Stringer("at_most", within))
 	ctx, cancel := context.WithTimeout(cut, within)
 	defer cancel()
@@ -242,6 +243,10 @@ func (s *Server) drain(cut context.Context) {
 // killGrace is how long tunnels and requests that were cut have to write their
 // records.
 const killGrace = time.Second
+
+// endTime bounds what comes after the drain: the two waits of killGrace, and what
+// Close waits for the logs.
+const endTime = 2*killGrace + 3*time.Second
 
 // Close closes listeners, the admin address and the logs. It waits for the logs
 // to take what they have not, a second at most for each.

@@ -34,12 +34,17 @@ func (s *Server) tell(err error) {
 	}
 }
 
+// status is one line about the service: "serving 12 tunnels".
 func (s *Server) status() string {
-	n := s.gate.Live().Len()
+	doing, left := "serving", ""
 	if s.gate.Draining() {
-		return fmt.Sprintf("draining, %d tunnels", n)
+		doing, left = "draining,", " left"
 	}
-	return fmt.Sprintf("serving, %d tunnels", n)
+	n, what := s.gate.Live().Len(), "tunnels"
+	if n == 1 {
+		what = "tunnel"
+	}
+	return fmt.Sprintf("%s %d %s%s", doing, n, what, left)
 }
 
 // healthy takes the locks that every tunnel takes, and has each loop of the relay
