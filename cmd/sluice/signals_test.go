@@ -23,12 +23,18 @@ type process struct {
 	t      *testing.T
 	stdout io.ReadCloser
 	lines  *bufio.Scanner // of stderr
+	read   chan struct{}  // closed when somebody has read all of stdout; nil: nobody does
 	ended  bool
 }
 
 func startServe(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command("sluice", append([]string{"serve", "--admin", ""}, args...)...), t: t}
+	return startCommand(t, exec.Command("sluice", append([]string{"serve", "--admin", ""}, args...)...))
+}
+
+func startCommand(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{Cmd: cmd, t: t}
 	var err error
 	if p.stdout, err = p.StdoutPipe(); err != nil {
 		t.Fatal(err)
@@ -73,6 +79,9 @@ func (p *process) end() error {
 // wait reads what it still says, until it has ended.
 func (p *process) wait() error {
 	for p.lines.Scan() {
+	}
+	if p.read != nil {
+		<-p.read
 	}
 	p.ended = true
 	return p.Wait()

@@ -246,3 +246,24 @@ func TestNoSocketsServeNothing(t *testing.T) {
 		s.Close()
 	}
 }
+
+func TestTheEnvironmentTellsOfSocketsOnce(t *testing.T) {
+	for _, c := range []struct{ pid, count string }{
+		{strconv.Itoa(os.Getppid()), "2"}, // meant for another process
+		{strconv.Itoa(os.Getpid()), "0"},
+		{"", ""},
+	} {
+		t.Setenv("LISTEN_PID", c.pid)
+		t.Setenv("LISTEN_FDS", c.count)
+		t.Setenv("LISTEN_FDNAMES", "a:b")
+		s, err := Inherited()
+		if err != nil || len(s.all) != 0 {
+			t.Errorf("%+v: %v, %v", c, s, err)
+		}
+		for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
+			if _, set := os.LookupEnv(name); set {
+				t.Errorf("%s is left", name)
+			}
+		}
+	}
+}
