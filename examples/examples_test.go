@@ -19,19 +19,21 @@ func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
 // tests has the test of each file that is no Go source.
 func tests() map[string]func(t *testing.T, path string) {
 	return map[string]func(*testing.T, string){
-		"sluice.toml":                      testConfiguration,
-		"etc-sysconfig-docker":             testEnvironmentFile,
-		"docker.service.d/http-proxy.conf": testDropIn,
-		"compose.yaml":                     testCompose,
-		"sluice.service":                   testUnit,
-		"cloud-vm.sh":                      testCloudVM,
-		"check.sh":                         testCheck,
-		"logrotate.conf":                   testLogrotate,
-		"fail2ban/filter.d/sluice.conf":    testFilter,
-		"fail2ban/jail.d/sluice.conf":      testJail,
-		"prometheus-alerts.yaml":           testAlerts,
-		"prometheus-alerts.test.yaml":      testAlertTests,
-		"grafana-dashboard.json":           testDashboard,
+		"sluice.toml":                         testConfiguration,
+		"etc-sysconfig-docker":                testEnvironmentFile,
+		"docker.service.d/http-proxy.conf":    testDropIn,
+		"compose.yaml":                        testCompose,
+		"sluice.service":                      testUnit,
+		"cloud-vm.sh":                         testCloudVM,
+		"check.sh":                            testCheck,
+		"logrotate.conf":                      testLogrotate,
+		"fail2ban/filter.d/sluice.conf":       testFilter,
+		"fail2ban/jail.d/sluice.conf":         testJail,
+		"prometheus-alerts.yaml":              testAlerts,
+		"prometheus-alerts.test.yaml":         testAlertTests,
+		"grafana-dashboard.json":              testDashboard,
+		"sluice.service.d/notify-reload.conf": testNotifyReload,
+		"sluice.socket":                       testSocket,
 	}
 }
 
