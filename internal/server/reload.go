@@ -99,9 +99,17 @@ func (s *Server) load() (*change, error) {
 // is read, in percent: the old rules are there as well, and both may be many.
 const thrift = 20
 
-// read reads the configuration without taking much more memory than it needs.
-func (s *Server) read() (*config.Config, error) {
+// read reads the configuration without taking much more memory than it needs. A file
+// that makes the program panic must not end the tunnels that are live.
+func (s *Server) read() (cfg *config.Config, err error) {
 	defer debug.SetGCPercent(debug.SetGCPercent(thrift))
+	defer func() {
+		if v := recover(); v != nil {
+			s.panics.Add(1)
+			s.log.Error("panic while reading the configuration", zap.Any("panic", v), zap.ByteString("stack", debug.Stack()))
+			err = fmt.Errorf("reading the configuration has met a fault of this program: %v", v)
+		}
+	}()
 	return s.o.Load()
 }
 

@@ -115,6 +115,15 @@ func (r *running) logs(text string) {
 	}
 }
 
+func TestAFaultInReadingTheConfigurationEndsNothing(t *testing.T) {
+	r := run(t, base)
+	r.o.Load = func() (*config.Config, error) { panic("a fault") }
+	if _, err := r.Reload(context.Background()); err == nil || !strings.Contains(err.Error(), "a fault") {
+		t.Errorf("the answer is %v", err)
+	}
+	hello(t, dial(t, r.addr(), origin(t)))
+}
+
 func portOf(address string) string {
 	_, port, _ := net.SplitHostPort(address)
 	return port
