@@ -257,7 +257,7 @@ func leave(t *testing.T, s *served, a attempt) {
 }
 
 // eventually waits for what happens on its own time.
-func eventually(t *testing.T, what string, is func() bool) {
+func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -21,11 +21,24 @@ func greeter(c *net.TCPConn) {
 // ask sends a request, reads all that comes back, and takes the record.
 func (s *served) ask(w way, r request) (answer string, left record) {
 	s.t.Helper()
+	answer = s.told(w, r)
+	return answer, s.record()
+}
+
+// told sends a request and reads all that comes back.
+func (s *served) told(w way, r request) string {
+	s.t.Helper()
 	c := s.dial()
+	defer c.Close()
 	io.WriteString(c, w.bytes(r))
 	b, _ := io.ReadAll(c)
-	c.Close()
-	return string(b), s.record()
+	return string(b)
+}
+
+// lines waits until the access log has that many lines.
+func (s *served) lines(n int) {
+	s.t.Helper()
+	eventually(s.t, "a line in the log", func() bool { return strings.Count(s.log.String(), "\n") >= n })
 }
 
 func TestObserveModeLetsPassWhatTheRulesWouldRefuse(t *testing.T) {

@@ -1,0 +1,429 @@
+package suggest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"sluice/acl"
+	"sluice/internal/config"
+	"sluice/internal/presets"
+)
+
+// read returns what a log tells.
+func read(t testing.TB, log string) *Seen {
+	t.Helper()
+	s := New()
+	if err := s.Read("test.log", strings.NewReader(log)); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// written returns the file that is suggested, and what it is when it is read.
+func written(t testing.TB, s *Seen, o Options, present *Present) (string, *config.Config) {
+	t.Helper()
+	g, err := s.Suggest(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := g.Write(&b, present); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Parse("suggested.toml", b.Bytes(), config.Flags{}, config.Presets{Lookup: presets.Patterns, Names: presets.Names()})
+	if err != nil {
+		t.Fatalf("it is no valid file: %v\n%s", err, &b)
+	}
+	return b.String(), cfg
+}
+
+// passing is a log of records of what passed, each "client[/user] host:port".
+func passing(requests ...string) string {
+	var b strings.Builder
+	for _, s := range requests {
+		b.WriteString(recordOf(s, "observe", "ok"))
+	}
+	return b.String()
+}
+
+func recordOf(s, decision, outcome string) string {
+	who, where, _ := strings.Cut(s, " ")
+	client, user, _ := strings.Cut(who, "/")
+	i := strings.LastIndexByte(where, ':')
+	quoted := func(s string) string { b, _ := json.Marshal(s); return string(b) }
+	return fmt.Sprintf(`{"level":"info","time":"2026-11-22T12:00:00Z","msg":"tunnel","client":%s,"user":%s,"host":%s,"port":%s,"decision":%q,"outcome":%q}`+"\n",
+		quoted(client), quoted(user), quoted(where[:i]), where[i+1:], decision, outcome)
+}
+
+// short tells rules in one line each.
+func short(cfg *config.Config) []string {
+	var list []string
+	for _, r := range cfg.Rules {
+		s := strings.Join(r.Clients, " ")
+		if len(r.Users) > 0 {
+			s += " as " + strings.Join(r.Users, " ")
+		}
+		s += " to " + strings.Join(r.To, " ")
+		if len(r.Ports) > 0 {
+			s += fmt.Sprint(" on ", r.Ports)
+		}
+		list = append(list, s)
+	}
+	slices.Sort(list)
+	return list
+}
+
+func TestWhatIsSuggested(t *testing.T) {
+	for name, c := range map[string]struct {
+		seen []string
+		o    Options
+		want []string
+	}{
+		"clients that go to the same places": {[]string{"192.0.2.1 a.example:443", "192.0.2.1 b.test:80", "192.0.2.2 b.test:443", "192.0.2.2 a.example:80", "2001:db8::1 b.test:443"}, Options{},
+			[]string{"192.0.2.1 192.0.2.2 to a.example b.test", "2001:db8::1 to b.test"}},
+		"two names of a domain":    {[]string{"192.0.2.1 a.example.com:443", "192.0.2.1 b.example.com:443"}, Options{}, []string{"192.0.2.1 to a.example.com b.example.com"}},
+		"three names of a domain":  {[]string{"192.0.2.1 a.example.com:443", "192.0.2.1 b.example.com:443", "192.0.2.1 x.c.example.com:443"}, Options{}, []string{"192.0.2.1 to .example.com"}},
+		"a domain below":           {[]string{"192.0.2.1 1.cdn.example.com:443", "192.0.2.1 2.cdn.example.com:443", "192.0.2.1 3.cdn.example.com:443", "192.0.2.1 www.example.com:443"}, Options{}, []string{"192.0.2.1 to .cdn.example.com www.example.com"}},
+		"names of a public suffix": {[]string{"192.0.2.1 a.co.uk:443", "192.0.2.1 b.co.uk:443", "192.0.2.1 c.co.uk:443"}, Options{}, []string{"192.0.2.1 to a.co.uk b.co.uk c.co.uk"}},
+		"customers of a cloud": {[]string{"192.0.2.1 a.cloudfront.net:443", "192.0.2.1 b.cloudfront.net:443", "192.0.2.1 c.cloudfront.net:443", "192.0.2.1 a.github.io:443", "192.0.2.1 b.github.io:443", "192.0.2.1 c.github.io:443"}, Options{},
+			[]string{"192.0.2.1 to a.github.io b.github.io c.github.io a.cloudfront.net b.cloudfront.net c.cloudfront.net"}},
+		"names of one label":            {[]string{"192.0.2.1 a:443", "192.0.2.1 b:443", "192.0.2.1 c:443"}, Options{}, []string{"192.0.2.1 to a b c"}},
+		"a preset":                      {[]string{"192.0.2.1 registry-1.docker.io:443", "192.0.2.1 auth.docker.io:443", "192.0.2.1 index.docker.io:443"}, Options{}, []string{"192.0.2.1 to @docker-hub"}},
+		"one host of a preset":          {[]string{"192.0.2.1 registry-1.docker.io:443"}, Options{}, []string{"192.0.2.1 to registry-1.docker.io"}},
+		"a preset on another port":      {[]string{"192.0.2.1 registry-1.docker.io:8443", "192.0.2.1 auth.docker.io:8443"}, Options{}, []string{"192.0.2.1 to auth.docker.io registry-1.docker.io on [8443]"}},
+		"a preset is the client's own":  {[]string{"192.0.2.1 registry-1.docker.io:443", "192.0.2.2 auth.docker.io:443"}, Options{}, []string{"192.0.2.1 to registry-1.docker.io", "192.0.2.2 to auth.docker.io"}},
+		"parts of a preset":             {[]string{"192.0.2.1 registry-1.docker.io:443", "192.0.2.1 auth.docker.io:443", "192.0.2.2 auth.docker.io:443", "192.0.2.2 production.cloudflare.docker.com:443"}, Options{}, []string{"192.0.2.1 192.0.2.2 to @docker-hub"}},
+		"ports":                         {[]string{"192.0.2.1 a.example:443", "192.0.2.1 a.example:8443", "192.0.2.1 a.example:22"}, Options{}, []string{"192.0.2.1 to a.example on [22 80 443 8443]"}},
+		"addresses":                     {[]string{"192.0.2.1 8.8.8.8:443", "192.0.2.1 8.8.8.9:443", "192.0.2.1 8.8.8.10:443", "192.0.2.1 2001:db8::7:443"}, Options{}, []string{"192.0.2.1 to 2001:db8::7 8.8.8.10 8.8.8.8 8.8.8.9"}},
+		"networks of them":              {[]string{"192.0.2.1 8.8.8.8:443", "192.0.2.1 8.8.8.9:443", "192.0.2.1 8.8.8.10:443", "192.0.2.1 8.8.4.4:443"}, Options{Widen: true}, []string{"192.0.2.1 to 8.8.4.4 8.8.8.0/24"}},
+		"networks of clients":           {[]string{"192.0.2.1 a.example:443", "192.0.2.2 a.example:443", "192.0.2.3 a.example:443", "198.51.100.1 a.example:443"}, Options{Widen: true}, []string{"192.0.2.0/24 198.51.100.1 to a.example"}},
+		"users":                         {[]string{"192.0.2.1/ann a.example:443", "192.0.2.1/bob a.example:443", "192.0.2.2/ann a.example:443", "192.0.2.3 a.example:443"}, Options{}, []string{"192.0.2.1 as ann bob to a.example", "192.0.2.2 as ann to a.example", "192.0.2.3 to a.example"}},
+		"a user whose name is a puzzle": {[]string{"192.0.2.1/a\"b\\c\u202e\u00e4 a.example:443"}, Options{}, []string{"192.0.2.1 as a\"b\\c\u202e\u00e4 to a.example"}},
+		"a mapped client":               {[]string{"::ffff:192.0.2.1 a.example:443"}, Options{}, []string{"192.0.2.1 to a.example"}},
+		"a name that no rule may have":  {[]string{"192.0.2.1 command-line:443"}, Options{}, []string{"192.0.2.1 to command-line"}},
+		"blocks that overlap": {[]string{
+			"192.0.2.1 a.test:443", "192.0.2.1 b.test:443", "192.0.2.2 a.test:443", "192.0.2.2 b.test:443", "192.0.2.2 c.test:443", "192.0.2.2 d.test:443",
+			"192.0.2.3 c.test:443", "192.0.2.3 d.test:443", "192.0.2.4 a.test:443", "192.0.2.4 b.test:443", "192.0.2.4 c.test:443", "192.0.2.4 d.test:443", "192.0.2.4 e.test:443",
+			"192.0.2.5 e.test:443", "192.0.2.5 a.test:443", "192.0.2.5 b.test:443"}, Options{},
+			[]string{"192.0.2.1 192.0.2.2 192.0.2.4 192.0.2.5 to a.test b.test", "192.0.2.2 192.0.2.3 192.0.2.4 to c.test d.test", "192.0.2.4 192.0.2.5 to e.test"}},
+	} {
+		text, cfg := written(t, read(t, passing(c.seen...)), c.o, nil)
+		if got := short(cfg); !slices.Equal(got, c.want) {
+			t.Errorf("%s:\n got %q\nwant %q\n%s", name, got, c.want, text)
+		}
+	}
+}
+
+// Random logs over a small world: the file that is suggested is valid, it allows all
+// that passed, and of all else only what its documentation says.
+func TestSuggestionsAllowWhatPassedAndLittleElse(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 3))
+	hosts := []string{
+		"a.test", "b.test", "www.a.test", "1.cdn.a.test", "2.cdn.a.test", "3.cdn.a.test", "x.co.uk", "y.co.uk", "z.co.uk", "x.y.co.uk",
+		"registry-1.docker.io", "auth.docker.io", "hub.docker.com", "proxy.golang.org", "sum.golang.org", "github.com", "codeload.github.com", "8.8.8.8", "8.8.8.9", "2001:db8::1", "lone",
+	}
+	clients := []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "198.51.100.7", "2001:db8::7"}
+	users, ports := []string{"", "", "", "ann", "bob"}, []uint16{80, 443, 443, 22, 8443}
+	for range 150 {
+		w := &world{}
+		for range rnd.IntN(40) {
+			w.add(t, clients[rnd.IntN(len(clients))], users[rnd.IntN(len(users))], hosts[rnd.IntN(len(hosts))], ports[rnd.IntN(len(ports))])
+		}
+		text, cfg := written(t, read(t, w.log.String()), Options{}, nil)
+		for _, r := range w.seen {
+			if d := cfg.Policy.Decide(r); d.Action != acl.Allow {
+				t.Fatalf("%v is not allowed by\n%s", r, text)
+			}
+		}
+		for _, client := range append(clients, "192.0.2.9") {
+			for _, user := range users {
+				for _, host := range append(hosts, "other.test", "4.cdn.a.test", "cdn.a.test", "co.uk", "w.co.uk", "docker.io", "index.docker.io", "8.8.8.10") {
+					for _, port := range append(ports, 25) {
+						r := requestOf(t, client, user, host, port)
+						if cfg.Policy.Decide(r).Action == acl.Allow && !w.justifies(r) {
+							t.Fatalf("%v is allowed by\n%s", r, text)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// world is what has been seen.
+type world struct {
+	log  strings.Builder
+	seen []acl.Request
+}
+
+func (w *world) add(t *testing.T, client, user, host string, port uint16) {
+	where := host
+	if strings.Contains(host, ":") {
+		where = "[" + host + "]"
+	}
+	if len(w.seen)%2 == 0 {
+		w.log.WriteString(recordOf(fmt.Sprintf("%s/%s %s:%d", client, user, host, port), "allow", "ok"))
+	} else {
+		if user == "" {
+			user = "-"
+		}
+		fmt.Fprintf(&w.log, "1700000000.123    456 %s TCP_TUNNEL/200 5120 CONNECT %s:%d %s HIER_DIRECT/8.8.8.8 -\n", client, where, port, user)
+		user = strings.Trim(user, "-")
+	}
+	w.seen = append(w.seen, requestOf(t, client, user, host, port))
+}
+
+func requestOf(t testing.TB, client, user, host string, port uint16) acl.Request {
+	t.Helper()
+	h, err := acl.ParseHost(host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return acl.Request{Client: netip.MustParseAddr(client), User: user, Host: h, Port: port}
+}
+
+// justifies tells whether something was seen for the sake of which this is allowed.
+func (w *world) justifies(r acl.Request) bool {
+	onWeb := func(port uint16) bool { return port == 80 || port == 443 }
+	return slices.ContainsFunc(w.seen, func(s acl.Request) bool {
+		switch {
+		case s.Client != r.Client || s.User != "" && s.User != r.User, s.Port != r.Port && !(onWeb(s.Port) && onWeb(r.Port)):
+			return false
+		case s.Host == r.Host:
+			return true
+		case s.Host.IsAddr() || r.Host.IsAddr():
+			return false
+		}
+		return w.sameDomain(s.Host.Name(), r.Host.Name()) || onWeb(s.Port) && w.samePreset(s, r.Host.Name())
+	})
+}
+
+// sameDomain tells whether both names are in a domain of which three names were seen.
+func (w *world) sameDomain(a, b string) bool {
+	for _, d := range []string{"a.test", "cdn.a.test", "y.co.uk", "docker.io", "golang.org", "github.com"} {
+		names := make(map[string]bool)
+		for _, s := range w.seen {
+			if in(d, s.Host.String()) {
+				names[s.Host.String()] = true
+			}
+		}
+		if in(d, a) && in(d, b) && len(names) >= 3 {
+			return true
+		}
+	}
+	return false
+}
+
+func in(domain, name string) bool { return name == domain || strings.HasSuffix(name, "."+domain) }
+
+// samePreset tells whether a name is in a preset of which this client asked for two
+// hosts, that of the request among them.
+func (w *world) samePreset(s acl.Request, name string) bool {
+	for _, p := range presets.All() {
+		asked := make(map[string]bool)
+		hasName, hasHost := false, false
+		for _, h := range p.Hosts {
+			hasName = hasName || h.Name == name
+			hasHost = hasHost || h.Name == s.Host.Name()
+			for _, o := range w.seen {
+				if o.Client == s.Client && o.User == s.User && o.Host.String() == h.Name {
+					asked[h.Name] = true
+				}
+			}
+		}
+		if !p.Broad && hasName && hasHost && len(asked) >= 2 {
+			return true
+		}
+	}
+	return false
+}
+
+func TestBlocksHaveJustTheCellsOfTheirTable(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 5))
+	saved := 0
+	for range 300 {
+		table, want := make([][]int, rnd.IntN(12)), make(map[[2]int]bool)
+		width, density := 1+rnd.IntN(12), rnd.Float64()
+		for r := range table {
+			for c := range width {
+				if rnd.Float64() < density {
+					table[r] = append(table[r], c)
+					want[[2]int{r, c}] = true
+				}
+			}
+		}
+		blocks := cover(table)
+		got := make(map[[2]int]bool)
+		for _, b := range blocks {
+			for _, r := range b.rows {
+				for _, c := range b.cols {
+					got[[2]int{r, c}] = true
+				}
+			}
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Fatalf("%v is covered by %v", table, blocks)
+		}
+		if n := len(classes(table)); len(blocks) > n {
+			t.Fatalf("%d blocks where %d would do", len(blocks), n)
+		} else if len(blocks) < n {
+			saved++
+		}
+	}
+	if saved == 0 {
+		t.Error("no table got fewer blocks than it has different rows")
+	}
+}
+
+func TestRotatedLogsAreRead(t *testing.T) {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	fmt.Fprint(z, passing("192.0.2.1 a.example:443"))
+	z.Close()
+	whole := b.String()
+	if s := read(t, whole+whole); s.Passed() != 2 {
+		t.Errorf("%d requests were read of two", s.Passed())
+	}
+	if err := New().Read("cut.gz", strings.NewReader(whole[:len(whole)-9])); err == nil || !strings.Contains(err.Error(), "cut.gz") {
+		t.Errorf("one that is cut off: %v", err)
+	}
+}
+
+func TestTooManyDifferentRequestsAreAnError(t *testing.T) {
+	s := New()
+	s.most = 2
+	log := passing("192.0.2.1 a.example:443", "192.0.2.1 b.example:443", "192.0.2.1 b.example:443")
+	if err := s.Read("test.log", strings.NewReader(log)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Read("test.log", strings.NewReader(passing("192.0.2.1 c.example:443"))); !errors.Is(err, ErrTooMany) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhatIsLeftOutIsTold(t *testing.T) {
+	log := passing("192.0.2.1 a.example:443", "192.0.2.1 inside.test:443") + "\nnonsense\n{\n" + strings.Repeat("x", 3*longestLine) + "\n" +
+		`{"msg":"records lost","lost":7}` + "\n" +
+		`{"msg":"tunnel","client":"192.0.2.1","outcome":"malformed"}` + "\n" +
+		recordOf("192.0.2.1/a:b a.example:443", "allow", "ok") +
+		recordOf("192.0.2.9 evil.example:25", "deny", "rule_denied") +
+		recordOf("192.0.2.1 b.test:443", "observe", "timeout") +
+		recordOf("192.0.2.1 169.254.169.254:80", "deny", "address_not_public") +
+		`{"msg":"progress","time":"2026-11-22T12:00:00Z","client":"192.0.2.1","host":"long.example","port":443,"decision":"allow","address":"10.0.0.7:443"}` + "\n" +
+		"1700000000.123      4 192.0.2.1 TCP_MISS/200 5 GET ftp://a.example/x - HIER_DIRECT/8.8.8.8 -\n" +
+		"1700000000.123      4 192.0.2.1 TCP_DENIED/403 5 CONNECT ads.example:443 - HIER_NONE/- -\n" +
+		"1700000000.123      4 192.0.2.1 NONE_NONE/000 5 - error:transaction-end-before-headers - HIER_NONE/- -\n"
+	present, err := acl.New([]acl.Rule{{Name: "old", Action: acl.Allow, Clients: []string{"192.0.2.0/24"}, To: []string{"a.example"}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, cfg := written(t, read(t, log), Options{}, &Present{"old.toml", present.Observing(false)})
+	want := []string{
+		"# From 9 records: 2 requests passed, of 1 client to 3 destinations.",
+		`#   lines in neither Sluice's JSON nor Squid's native format: 3, the first at "test.log:4"`,
+		"#   lines that tell of no request: 2",
+		"#   requests without a destination that could be read: 1",
+		"#   requests of users whose names cannot be in a file: 1",
+		"#   requests for other than http and https: 1",
+		"# The rules of \"old.toml\" would have refused what passed:\n#   192.0.2.1 to inside.test:443: 1 request, the last on 2026-11-22T12:00:00Z (no rule lets 192.0.2.1 reach inside.test:443; rule old admits this client, but not to that host)",
+		"# Refused by a rule, and by the rules below:\n#   192.0.2.9 to evil.example:25: 1 request",
+		"#   192.0.2.1 to ads.example:443: 1 request, the last on 2023-11-14T22:13:20Z\n",
+		"#   192.0.2.1 to b.test:443: 1 request, the last on 2026-11-22T12:00:00Z (timeout)",
+		"#   192.0.2.1 to 169.254.169.254:80: 1 request, the last on 2026-11-22T12:00:00Z (address_not_public)",
+		`#   allow_private = ["10.0.0.7"]`,
+	}
+	for _, line := range want {
+		if !strings.Contains(text, line) {
+			t.Errorf("there is no %q in\n%s", line, text)
+		}
+	}
+	if got := short(cfg); !slices.Equal(got, []string{"192.0.2.1 to a.example long.example inside.test"}) {
+		t.Errorf("rules %q", got)
+	}
+	if len(cfg.Egress.AllowPrivate) > 0 {
+		t.Error("it opens addresses that are not public")
+	}
+}
+
+// What rules have refused is told apart from what the rules suggested let in again.
+func TestWhatWasRefusedAndWouldNotBeIsTold(t *testing.T) {
+	log := passing("192.0.2.1 a.example.com:443", "192.0.2.1 b.example.com:443", "192.0.2.1 c.example.com:443") +
+		recordOf("192.0.2.1 d.example.com:443", "deny", "rule_denied") + recordOf("192.0.2.1 evil.test:443", "deny", "rule_denied")
+	text, cfg := written(t, read(t, log), Options{}, nil)
+	if !strings.Contains(text, "# Refused by a rule, and allowed by the rules below:\n#   192.0.2.1 to d.example.com:443") {
+		t.Errorf("not told in\n%s", text)
+	}
+	if got := short(cfg); !slices.Equal(got, []string{"192.0.2.1 to .example.com"}) {
+		t.Errorf("rules %q", got)
+	}
+	if _, cfg := written(t, read(t, log), Options{Refused: true}, nil); !slices.Equal(short(cfg), []string{"192.0.2.1 to .example.com evil.test"}) {
+		t.Errorf("with what was refused: %q", short(cfg))
+	}
+}
+
+func TestWhatSquidWrites(t *testing.T) {
+	for line, want := range map[string]string{
+		"1700000000.123    456 192.0.2.1 TCP_TUNNEL/200 5120 CONNECT a.example:443 - HIER_DIRECT/203.0.113.7 -":                   "passed  a.example:443 at 203.0.113.7",
+		"1700000000.123    456 ::1 TCP_TUNNEL/200 5120 CONNECT [2001:db8::1]:8443 - HIER_DIRECT/2001:db8::1 -":                    "passed  [2001:db8::1]:8443 at 2001:db8::1",
+		"1700000000.123    456 192.0.2.1 TCP_MISS/404 5120 GET http://u:p@A.Example/x?http://b.test/ an%6e HIER_DIRECT/8.8.8.8 t": "passed ann a.example:80 at 8.8.8.8",
+		"1700000000.123    456 192.0.2.1 TCP_MISS/200 5120 GET https://a.example?x ann DIRECT/8.8.8.8 t":                          "passed ann a.example:443 at 8.8.8.8",
+		"1700000000.123    456 192.0.2.1 TCP_MEM_HIT/200 5120 GET http://a.example:8080/ - HIER_NONE/- text/html":                 "passed  a.example:8080",
+		"1700000000.123    456 192.0.2.1 TCP_MISS/200 5120 GET http://a.example/ - FIRSTUP_PARENT/10.0.0.1 text/html":             "passed  a.example:80",
+		"1700000000.123    456 192.0.2.1 TCP_DENIED/403 5120 CONNECT a.example:25 - HIER_NONE/- -":                                "refused  a.example:25",
+		"1700000000.123    456 192.0.2.1 TCP_DENIED/407 5120 CONNECT a.example:443 - HIER_NONE/- -":                               "failed  a.example:443",
+		"1700000000.123    456 192.0.2.1 NONE/503 5120 CONNECT a.example:443 - HIER_NONE/- -":                                     "failed  a.example:443",
+		"1700000000.123      0 192.0.2.1 UDP_MISS/000 52 ICP_QUERY http://a.example/ - HIER_NONE/- -":                             errOther.Error(),
+		"1700000000.123      0 - NONE/000 0 NONE error:records-lost:12 - HIER_NONE/- -":                                           errOther.Error(),
+		"1700000000.123      0 host.name TCP_MISS/200 0 GET http://a.example/ - HIER_DIRECT/8.8.8.8 -":                            errMalformed.Error(),
+		"1700000000.123      0 192.0.2.1 TCP_MISS/200 0 GET ftp://a.example/ - HIER_DIRECT/8.8.8.8 -":                             errScheme.Error(),
+		"1700000000.123      0 192.0.2.1 TCP_MISS/200 0 GET http://a..b/ - HIER_DIRECT/8.8.8.8 -":                                 errUnread.Error(),
+		"1700000000.123      0 192.0.2.1 \x1b[31m/200 0 GET http://a.example/ - HIER_DIRECT/8.8.8.8 -":                            errMalformed.Error(),
+		"NaN      0 192.0.2.1 TCP_MISS/200 0 GET http://a.example/ - HIER_DIRECT/8.8.8.8 -":                                       errMalformed.Error(),
+		"1700000000.123      0 192.0.2.1": errMalformed.Error(),
+	} {
+		e, err := parse([]byte(line))
+		got := fmt.Sprintf("%s %s %s", [...]string{"passed", "refused", "failed"}[e.verdict], e.user, e.host.Join(e.port))
+		if e.address.IsValid() {
+			got += " at " + e.address.String()
+		}
+		if err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s\n got %s\nwant %s", line, got, want)
+		}
+	}
+}
+
+// Whatever stands in a log, what is made of it is a valid file that allows what
+// passed and prints nothing that a terminal obeys.
+func FuzzLog(f *testing.F) {
+	f.Add(passing("192.0.2.1/ann a.example:443", "192.0.2.1 [2001:db8::1]:22"))
+	f.Add("1700000000.123    456 192.0.2.1 TCP_TUNNEL/200 5120 CONNECT a.example:443 an%6e HIER_DIRECT/10.0.0.1 -\n")
+	f.Add(recordOf("192.0.2.1/\u202eann xn--bcher-kva.example:1", "deny", "rule_denied"))
+	f.Fuzz(func(t *testing.T, log string) {
+		s := New()
+		if s.Read("fuzz", strings.NewReader(log)) != nil {
+			return
+		}
+		text, cfg := written(t, s, Options{Refused: true}, &Present{"fuzz", nil})
+		for k := range s.passed {
+			if cfg.Policy.Decide(k.request()).Action != acl.Allow {
+				t.Fatalf("%v is not allowed by\n%s", k, text)
+			}
+		}
+		for _, r := range text {
+			if r != '\n' && (r < ' ' || r > '~') {
+				t.Fatalf("%q in\n%q", r, text)
+			}
+		}
+	})
+}
