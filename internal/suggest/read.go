@@ -26,7 +26,6 @@ func (s *Seen) Read(name string, r io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
-		defer z.Close()
 		in = bufio.NewReaderSize(z, longestLine)
 	}
 	for n := 1; ; n++ {

@@ -37,9 +37,7 @@ func parseSquid(line string) (entry, error) {
 	if e.host, e.port, err = squidTarget(f[5], f[6]); err != nil {
 		return entry{}, err
 	}
-	if e.user, err = squidUser(f[7]); err != nil {
-		return entry{}, err
-	}
+	e.user = squidUser(f[7])
 	how, peer, _ := strings.Cut(strings.TrimPrefix(f[8], "TIMEOUT_"), "/")
 	reached := strings.TrimPrefix(how, "HIER_") != "NONE" || strings.Contains(result, "HIT")
 	switch {
@@ -99,14 +97,14 @@ func squidTarget(method, target string) (acl.Host, uint16, error) {
 	return h, p, nil
 }
 
-// squidUser reads a user's name, percent-encoded as Squid and Sluice do.
-func squidUser(s string) (string, error) {
+// squidUser reads a user's name, percent-encoded as Squid and Sluice do; old ones of
+// Squid did not.
+func squidUser(s string) string {
 	if s == "-" {
-		return "", nil
+		return ""
 	}
-	name, err := url.PathUnescape(s)
-	if err != nil {
-		return s, nil // an old Squid's, as it came
+	if name, err := url.PathUnescape(s); err == nil {
+		return name
 	}
-	return name, nil
+	return s
 }

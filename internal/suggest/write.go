@@ -112,7 +112,7 @@ func writeList(out *bufio.Writer, key string, items []string) {
 	if len(line) > widest {
 		line = fmt.Sprintf("%-7s = [\n    %s,\n]\n", key, strings.Join(quoted, ",\n    "))
 	}
-	out.WriteString(line)
+	fmt.Fprint(out, line)
 }
 
 // quote writes a basic string of TOML. The texts have no control characters, so that
