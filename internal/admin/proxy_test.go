@@ -333,8 +333,10 @@ func (w *watcher) next() (string, object, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	if blank, err := w.read.ReadString('\n'); blank != "\n" {
-		return "", nil, fmt.Errorf("behind an event: %q, %v", blank, err)
+	if blank, err := w.read.ReadString('\n'); err != nil {
+		return "", nil, err
+	} else if blank != "\n" {
+		return "", nil, fmt.Errorf("behind an event: %q", blank)
 	}
 	return strings.TrimSpace(strings.TrimPrefix(event, "event: ")), parse(w.t, strings.TrimPrefix(data, "data: ")), nil
 }

@@ -99,7 +99,7 @@ func (h *Handler) tunnels(w http.ResponseWriter, r *http.Request) error {
 		}
 		b = appendTunnel(b, objects, &list[i])
 		if len(b) >= chunk {
-			if _, err := w.Write(b); err != nil {
+			if _, gone := w.Write(b); gone != nil {
 				return nil // nobody is there to be told
 			}
 			b = b[:0]

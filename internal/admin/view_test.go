@@ -74,6 +74,28 @@ func TestASubscriberThatLagsIsDroppedAndNobodyElse(t *testing.T) {
 	h.feed.leave(takes)
 }
 
+// Who comes between two ticks is told of what happened meanwhile by the second, as all
+// others are, and not twice.
+func TestNothingIsToldTwiceToWhoComesBetweenTwoTicks(t *testing.T) {
+	g := gate.New(&gate.Policy{}, func(*track.Record) {})
+	rs := &refusals{}
+	v := newView(&Options{Gate: g, Totals: func() (int64, int64, map[string]uint64) { return 0, 0, nil }}, rs)
+	rs.add(&track.Record{ID: 1, Outcome: "malformed"}, time.Now())
+	tx := g.Begin(gate.Source{Client: netip.MustParseAddrPort("192.0.2.7:1")}, track.HTTP)
+	if start := string(v.start()); strings.Contains(start, "malformed") || strings.Contains(start, tx.ID().String()) {
+		t.Errorf("the start tells what the tick will: %s", start)
+	}
+	if tick := string(v.tick()); strings.Count(tick, "malformed") != 1 || strings.Count(tick, tx.ID().String()) != 1 {
+		t.Errorf("the tick tells %s", tick)
+	}
+	if start := string(v.start()); strings.Count(start, "malformed") != 1 || strings.Count(start, tx.ID().String()) != 1 {
+		t.Errorf("the next start tells %s", start)
+	}
+	if tick := string(v.tick()); strings.Contains(tick, "malformed") || strings.Contains(tick, tx.ID().String()) {
+		t.Errorf("the next tick tells again: %s", tick)
+	}
+}
+
 func TestFewOfManyAreTold(t *testing.T) {
 	s := groups[int]{of: make(map[int]*group)}
 	for i := range 500 {
