@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -226,6 +227,13 @@ func TestADashboardThatStopsReadingIsDropped(t *testing.T) {
 		t.Errorf("dropped after %d ticks", ticks)
 	}
 	reads.event("tick")
+	eventually(t, "what wrote to it still waits", func() bool { return writers() <= 15 })
+}
+
+// writers returns how many subscribers are served in this process.
+func writers() int {
+	stacks := make([]byte, 4<<20)
+	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "admin.(*Handler).events(")
 }
 
 // isFull tells whether there is no place for one more watcher.
