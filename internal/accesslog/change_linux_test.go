@@ -277,3 +277,42 @@ func TestTheProcessLogChangesItsFormatAndLevel(t *testing.T) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
+
+// takes is a disk with so much room.
+type takes struct {
+	bytes.Buffer
+	room int
+}
+
+func (f *takes) Write(p []byte) (int, error) {
+	n, _ := f.Buffer.Write(p[:min(len(p), f.room-f.Len())])
+	if n < len(p) {
+		return n, errors.New("full")
+	}
+	return n, nil
+}
+
+func TestWhereverTheOldPlaceEndsTheNewOneGoesOnFromTheLastWholeLine(t *testing.T) {
+	const all = "lost 5\n0\n1\nlost 6\n2\nlost 7\n"
+	form := func(out *output) *sink[int] {
+		return &sink[int]{
+			out:    out,
+			encode: func(b []byte, n *int) []byte { return fmt.Appendln(b, *n) },
+			mark:   func(b []byte, lost uint64) []byte { return fmt.Appendln(b, "lost", lost) },
+		}
+	}
+	for room := range len(all) {
+		for _, chunk := range []int{1, 10, maxChunk} {
+			old, next := &takes{room: room}, &bytes.Buffer{}
+			w := &writer[int]{}
+			w.init()
+			w.sink.Store(form(&output{w: old, chunk: chunk, end: lineEnd}))
+			w.failed = func(error, int) { w.use(form(newStream(next))) }
+			w.batch(taken[int]{slots: []slot[int]{{lost: 5, entry: 0}, {entry: 1}, {lost: 6, entry: 2}}, lost: 7})
+			whole := all[:strings.LastIndexByte(all[:room], '\n')+1]
+			if old.String() != all[:room] || next.String() != all[len(whole):] {
+				t.Errorf("room for %d bytes, %d at once: old %q, new %q", room, chunk, old.String(), next.String())
+			}
+		}
+	}
+}
