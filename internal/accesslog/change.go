@@ -1,5 +1,7 @@
 package accesslog
 
+import "go.uber.org/zap"
+
 // Change is a change of a log that is prepared and not yet made. Call either
 // Commit or Abort.
 type Change struct {
@@ -55,7 +57,7 @@ func (c *Change) Commit() {
 // Abort closes what Prepare has opened.
 func (c *Change) Abort() {
 	if c.out != nil {
-		c.out.close()
+		_ = c.out.close() // nothing was written to it
 	}
 }
 
@@ -65,7 +67,9 @@ func (l *Log) use(out *output, o Options) {
 	l.w.sync(flushTime)
 	before := l.w.use(newSink(out, o))
 	if before.out != out {
-		before.out.close()
+		if err := before.out.close(); err != nil {
+			l.log.Error("close the access log of before", zap.Error(err))
+		}
 	}
 	l.apply(o)
 }

@@ -70,7 +70,9 @@ func (d *daemon) Write(p []byte) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	conn.SetWriteDeadline(time.Now().Add(sendTime))
+	if err := conn.SetWriteDeadline(time.Now().Add(sendTime)); err != nil {
+		return 0, err
+	}
 	for n < len(p) {
 		line, _, _ := bytes.Cut(p[n:], d.end)
 		size := min(len(line)+len(d.end), len(p)-n)
@@ -89,8 +91,9 @@ func (d *daemon) send(conn net.Conn, line []byte) (net.Conn, error) {
 		if conn, err = d.connect(conn); err != nil {
 			return nil, err
 		}
-		conn.SetWriteDeadline(time.Now().Add(sendTime))
-		_, err = conn.Write(line)
+		if err = conn.SetWriteDeadline(time.Now().Add(sendTime)); err == nil {
+			_, err = conn.Write(line)
+		}
 	}
 	if errors.Is(err, syscall.EMSGSIZE) {
 		d.tooLong() // trying again would not help, and hold up all that follows
