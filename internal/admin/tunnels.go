@@ -99,7 +99,7 @@ func (h *Handler) tunnels(w http.ResponseWriter, r *http.Request) error {
 		}
 		b = appendTunnel(b, objects, &list[i])
 		if len(b) >= chunk {
-			if _, gone := w.Write(b); gone != nil {
+			if !taken(w, b) {
 				return nil // nobody is there to be told
 			}
 			b = b[:0]
@@ -107,6 +107,12 @@ func (h *Handler) tunnels(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Write(append(b, "]}\n"...))
 	return nil
+}
+
+// taken sends a part of an answer; false: its reader has left, or is too slow.
+func taken(w http.ResponseWriter, part []byte) bool {
+	_, err := w.Write(part)
+	return err == nil
 }
 
 // filter reads which live transactions are asked for.
