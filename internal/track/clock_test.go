@@ -21,6 +21,7 @@ var wallClock = map[string]bool{
 // mayUse says where they only make text, or a constant.
 var mayUse = map[string]string{
 	"internal/accesslog/squid.go": "the format begins with seconds since 1970",
+	"internal/suggest/squid.go":   "what it reads was written so",
 	"internal/relay/active.go":    "a deadline that has passed",
 	"internal/egress/resolve.go":  "a deadline that has passed",
 	"forward/watch.go":            "a deadline that has passed",
