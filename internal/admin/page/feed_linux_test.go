@@ -19,7 +19,7 @@ func TestARestartOfTheProxyReplacesWhatIsShown(t *testing.T) {
 		starts++
 		if starts == 1 {
 			start := starting(four()...)
-			start["requests"] = object{"ok": 7, "rule_denied": 5}
+			start["requests"], start["started"] = object{"ok": 7, "rule_denied": 5}, stamp(began.Add(-time.Hour))
 			return start
 		}
 		start := starting(tunnelObject(77, "192.0.2.77", "after.example.com"))
@@ -32,11 +32,14 @@ func TestARestartOfTheProxyReplacesWhatIsShown(t *testing.T) {
 	b.open(f.URL)
 	f.send("tick", ticking(1, 4, object{"rate_down": 3_000_000, "requests": object{"ok": 7, "rule_denied": 6}}))
 	b.until(`document.getElementById("rate-down").value === "3000000"`)
+	f.send("reload", object{"time": stamp(began), "ok": false, "error": "it is not valid"})
+	b.until(`!document.getElementById("reload-failed").hidden`)
 	f.mu.Lock()
 	f.refuse = "16 others watch already"
 	f.mu.Unlock()
 	f.drop()
 	b.until(`document.body.dataset.feed === "lost" && document.getElementById("lost").textContent.includes("16 others watch already")`)
+	b.photograph("lost")
 	if old := b.text("#lost"); !strings.Contains(old, "old") {
 		t.Errorf("it does not say that what it shows is old: %s", old)
 	}
@@ -50,7 +53,7 @@ func TestARestartOfTheProxyReplacesWhatIsShown(t *testing.T) {
 	if got := b.value("total-down"); got != "12345" {
 		t.Errorf("it has %s bytes", got)
 	}
-	if hidden := b.eval(`document.getElementById("outcome-table").hidden && document.getElementById("lost").hidden`); hidden != "true" {
+	if hidden := b.eval(`document.getElementById("outcome-table").hidden && document.getElementById("lost").hidden && document.getElementById("reload-failed").hidden`); hidden != "true" {
 		t.Error("refusals of before, or the notice, are still shown")
 	}
 	if got := b.text("#changed"); !strings.Contains(got, "v1.5.0") {
@@ -95,6 +98,7 @@ func TestReloadsAndDrainsAreToldAtTheTop(t *testing.T) {
 	f := newFeed(t, func() object { return starting(four()...) })
 	b := newBrowser(t)
 	b.open(f.URL)
+	b.until(`!document.getElementById("reloaded").hidden`) // before the page was opened
 	f.send("reload", object{"time": stamp(began), "ok": false, "error": "sluice.toml:3:1: there is no key \"rules\""})
 	b.until(`document.getElementById("reload-failed").textContent.includes("sluice.toml:3:1")`)
 	f.send("reload", object{"time": stamp(began), "ok": true})
@@ -106,6 +110,7 @@ func TestReloadsAndDrainsAreToldAtTheTop(t *testing.T) {
 	b.until(`!document.getElementById("draining").hidden`)
 	f.send("tick", ticking(2, 0, object{"draining": true, "closed": []string{"0000000000000001", "0000000000000002", "0000000000000003", "0000000000000004"}}))
 	b.until(`!document.getElementById("tunnel-empty").hidden`)
+	b.photograph("draining")
 	if got := b.text("#tunnel-empty"); got != "No tunnel is open. Clients connect to :3128 or :1080." {
 		t.Errorf("without tunnels it says %q", got)
 	}

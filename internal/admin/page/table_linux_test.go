@@ -200,6 +200,28 @@ func TestTheFocusStaysOnItsTunnelWhereverThatGoes(t *testing.T) {
 	}
 }
 
+// What reads the document, or tabs through it, must find rows in the order in which
+// they are seen, and moving a row in the document must not take the focus from it.
+func TestRowsAreInOrderAroundTheFocus(t *testing.T) {
+	f := newFeed(t, func() object { return starting(four()...) })
+	b := newBrowser(t)
+	b.open(f.URL)
+	for i, column := range []string{"destination", "client", "rule", "user", "protocol", "age", "destination"} {
+		b.eval(`document.querySelectorAll("#tunnel-canvas button")[` + strconv.Itoa(i%4) + `].focus()`)
+		focused := b.eval(`document.activeElement.getAttribute("aria-label")`)
+		for range 2 {
+			b.eval(`document.querySelector("[data-column=` + column + `] button").click()`)
+			b.eval(`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
+			if now := b.eval(`document.activeElement.getAttribute("aria-label")`); now != focused {
+				t.Errorf("sorting by %s takes the focus from %q to %q", column, focused, now)
+			}
+			if order := b.eval(`[...document.querySelectorAll("#tunnel-canvas .row")].map((row) => row.getAttribute("aria-rowindex")).join("")`); order != "2345" {
+				t.Errorf("by %s the document has rows %s", column, order)
+			}
+		}
+	}
+}
+
 // measured notes what ticks and frames cost the page.
 const measured = `
 window.costs = { start: [], tick: [], frame: [] };

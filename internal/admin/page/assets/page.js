@@ -68,22 +68,33 @@ function figures({ rateDown, rateUp, down, up, live, draining }) {
   setText(byId("refused-window"), outcomes.seconds >= 59 ? "in the last minute" : `in ${counted(outcomes.seconds, "second")}`);
   setFigure(byId("refused-total"), outcomes.total, count(outcomes.total), "refused or failed");
   setText(byId("uptime"), duration(last - Date.parse(begun.started)));
-  notice("draining", draining ? "Draining: Sluice takes no new tunnels, and stops when the live ones have ended." : "");
+  notice("draining", draining ? "Draining: Sluice takes no new tunnels, and stops when the live ones have ended or their time is up." : "");
 }
 
-async function whereClientsConnect() {
+// Tells that what is in force is younger than the process.
+function reloadedAt(time) {
+  byId("reloaded").hidden = !time;
+  if (time) setTime(byId("reload-time"), time, last);
+}
+
+// Asks what the feed does not tell: where clients connect, and of which time the
+// configuration is.
+async function askConfiguration() {
   try {
     const answer = await fetch("config");
-    const { listener } = await answer.json();
+    const { listener, loaded } = await answer.json();
     listening = (listener ?? []).map(({ address }) => plain(address)).join(" or ");
+    const time = Date.parse(loaded);
+    reloadedAt(time - Date.parse(begun.started) > 1000 ? time : 0); // the first reading takes a moment
     table.schedule();
   } catch {
-    listening = ""; // the sentence does without
+    listening = ""; // the page does without
   }
 }
 
 openFeed("events", {
   start(data) {
+    if (begun?.started !== data.started) notice("reload-failed", ""); // it was another process's
     begun = data;
     last = Date.parse(data.time);
     if (version !== null && version !== data.version) notice("changed", `The proxy now runs version ${plain(data.version)}. Reload this page to have the one that belongs to it.`);
@@ -99,7 +110,7 @@ openFeed("events", {
     table.replace(last);
     figures({ down: data.bytes_down, up: data.bytes_up, live: tunnels.rows.size, draining: data.draining });
     document.body.classList.add("known");
-    whereClientsConnect();
+    askConfiguration();
   },
 
   tick(data) {
@@ -119,10 +130,9 @@ openFeed("events", {
   },
 
   reload(data) {
-    byId("reloaded").hidden = !data.ok;
-    if (data.ok) setTime(byId("reload-time"), Date.parse(data.time), last);
+    if (data.ok) reloadedAt(Date.parse(data.time));
     notice("reload-failed", data.ok ? "" : `A reload was refused, and what was in force stays in force: ${plain(data.error)}`);
-    whereClientsConnect();
+    askConfiguration();
   },
 
   state(name, why) {

@@ -40,7 +40,7 @@ func newFeed(t *testing.T, start func() object) *feed {
 	mux.Handle("/", page.Handler())
 	mux.HandleFunc("GET /events", f.events)
 	mux.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, object{"listener": []object{{"address": ":3128"}, {"address": ":1080"}}})
+		answer(w, http.StatusOK, object{"listener": []object{{"address": ":3128"}, {"address": ":1080"}}, "loaded": stamp(began)})
 	})
 	mux.HandleFunc("GET /explain", func(w http.ResponseWriter, r *http.Request) {
 		status, body := f.explain(r)
