@@ -120,7 +120,7 @@ func (c *call) attend(s *server.Server, sig *signals) int {
 			case <-ctx.Done():
 				return
 			case <-sig.reloads:
-				s.ReopenLogs() // first, for a reload may take its time
+				s.ReopenLogs()       // first, for a reload may take its time
 				_, _ = s.Reload(ctx) // it says itself what came of it
 			case <-sig.reopens:
 				s.ReopenLogs()

@@ -11,6 +11,7 @@ package admin
 import (
 	"context"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -39,8 +40,17 @@ type Options struct {
 	// live transactions too, and how many ended with each outcome.
 	Totals  func() (up, down int64, requests map[string]uint64)
 	Metrics http.Handler // nil: there are none
+	// Panicked is told of a panic, which ends the one answer, or the feed's
+	// subscriptions, that it came in; nil: nobody is.
+	Panicked func(value any, stack []byte)
 	// Page serves "/" and all below "/page/"; nil: "/" lists the endpoints.
 	Page http.Handler
+}
+
+func (o *Options) panicked(value any) {
+	if o.Panicked != nil {
+		o.Panicked(value, debug.Stack())
+	}
 }
 
 // Handler answers requests to the admin address. Close ends those that would last.
@@ -110,6 +120,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer h.wg.Done()
+	defer func() {
+		if v := recover(); v != nil && v != http.ErrAbortHandler {
+			h.o.panicked(v)
+			panic(http.ErrAbortHandler) // the library cuts the connection, and has nothing to say
+		}
+	}()
 	if f := h.guard.check(w, r); f != nil {
 		fail(w, r, f)
 		return

@@ -85,11 +85,23 @@ func (f *feed) run(stop chan struct{}) {
 			return
 		case <-t.C:
 		}
-		f.mu.Lock()
-		if f.stop == stop {
-			f.publish(f.view.tick())
+		f.look(stop)
+	}
+}
+
+// look publishes a tick. A panic, should there be one, ends all subscriptions, and
+// nothing beside them.
+func (f *feed) look(stop chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	defer func() {
+		if v := recover(); v != nil {
+			f.o.panicked(v)
+			f.dropAll()
 		}
-		f.mu.Unlock()
+	}()
+	if f.stop == stop {
+		f.publish(f.view.tick())
 	}
 }
 
@@ -126,11 +138,16 @@ func (f *feed) reloaded(err error) {
 func (f *feed) close() {
 	f.mu.Lock()
 	f.closed = true
+	f.dropAll()
+	f.mu.Unlock()
+	f.wg.Wait()
+}
+
+// dropAll ends all subscriptions; the caller holds mu.
+func (f *feed) dropAll() {
 	for s := range f.subscribers {
 		delete(f.subscribers, s)
 		close(s.texts)
 	}
 	f.rest()
-	f.mu.Unlock()
-	f.wg.Wait()
 }

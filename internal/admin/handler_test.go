@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -77,4 +78,60 @@ func TestAHandlerThatIsClosedAnswersNothingMore(t *testing.T) {
 	if w.Code != http.StatusServiceUnavailable {
 		t.Errorf("%d, %s", w.Code, w.Body)
 	}
+}
+
+func TestAPanicEndsItsAnswerAndNoMore(t *testing.T) {
+	var told any
+	h := admin.New(admin.Options{
+		Gate:     gate.New(&gate.Policy{}, func(*track.Record) {}),
+		Metrics:  http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a fault") }),
+		Panicked: func(v any, _ []byte) { told = v },
+	})
+	defer h.Close()
+	s := httptest.NewServer(h)
+	defer s.Close()
+	if resp, err := http.Get(s.URL + "/metrics"); err == nil {
+		resp.Body.Close()
+		t.Errorf("it was answered by %s", resp.Status)
+	}
+	if told != "a fault" {
+		t.Errorf("told of %v", told)
+	}
+	resp, err := http.Get(s.URL + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// The feed's goroutine is its own: nobody else would catch what it panics with.
+func TestAPanicOfTheFeedEndsItsSubscriptionsAndNoMore(t *testing.T) {
+	told := make(chan any, 1)
+	calls := 0
+	h := admin.New(admin.Options{
+		Gate: gate.New(&gate.Policy{}, func(*track.Record) {}),
+		Totals: func() (int64, int64, map[string]uint64) {
+			if calls++; calls > 1 {
+				panic("a fault")
+			}
+			return 0, 0, nil
+		},
+		Panicked: func(v any, _ []byte) { told <- v },
+	})
+	defer h.Close()
+	s := httptest.NewServer(h)
+	defer s.Close()
+	resp, err := http.Get(s.URL + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Error(err)
+	}
+	if v := <-told; v != "a fault" {
+		t.Errorf("told of %v", v)
+	}
+	http.DefaultClient.CloseIdleConnections()
 }

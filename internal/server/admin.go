@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"go.uber.org/zap"
+
 	"sluice/acl"
 	"sluice/internal/admin"
 	"sluice/internal/admin/page"
@@ -63,10 +65,14 @@ func (s *Server) newHandler(started time.Time) *admin.Handler {
 		Config:    s.inForce,
 		Listening: s.listening,
 		Explain:   s.explain,
-		Reload:    s.Reload,
-		Totals:    s.metrics.Totals,
-		Metrics:   s.metrics,
-		Page:      page.Handler(),
+		Panicked: func(value any, stack []byte) {
+			s.panics.Add(1)
+			s.log.Error("panic in the admin interface", zap.Any("panic", value), zap.ByteString("stack", stack))
+		},
+		Reload:  s.Reload,
+		Totals:  s.metrics.Totals,
+		Metrics: s.metrics,
+		Page:    page.Handler(),
 	})
 }
 
