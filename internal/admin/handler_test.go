@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"sluice/internal/admin"
@@ -108,11 +109,11 @@ func TestAPanicEndsItsAnswerAndNoMore(t *testing.T) {
 // The feed's goroutine is its own: nobody else would catch what it panics with.
 func TestAPanicOfTheFeedEndsItsSubscriptionsAndNoMore(t *testing.T) {
 	told := make(chan any, 1)
-	calls := 0
+	var broken atomic.Bool
 	h := admin.New(admin.Options{
 		Gate: gate.New(&gate.Policy{}, func(*track.Record) {}),
 		Totals: func() (int64, int64, map[string]uint64) {
-			if calls++; calls > 1 {
+			if broken.Load() {
 				panic("a fault")
 			}
 			return 0, 0, nil
@@ -127,6 +128,7 @@ func TestAPanicOfTheFeedEndsItsSubscriptionsAndNoMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
+	broken.Store(true)
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 		t.Error(err)
 	}
