@@ -82,11 +82,11 @@ func TestAHandlerThatIsClosedAnswersNothingMore(t *testing.T) {
 }
 
 func TestAPanicEndsItsAnswerAndNoMore(t *testing.T) {
-	var told any
+	told := make(chan any, 1)
 	h := admin.New(admin.Options{
 		Gate:     gate.New(&gate.Policy{}, func(*track.Record) {}),
 		Metrics:  http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a fault") }),
-		Panicked: func(v any, _ []byte) { told = v },
+		Panicked: func(v any, _ []byte) { told <- v },
 	})
 	defer h.Close()
 	s := httptest.NewServer(h)
@@ -95,8 +95,8 @@ func TestAPanicEndsItsAnswerAndNoMore(t *testing.T) {
 		resp.Body.Close()
 		t.Errorf("it was answered by %s", resp.Status)
 	}
-	if told != "a fault" {
-		t.Errorf("told of %v", told)
+	if v := <-told; v != "a fault" {
+		t.Errorf("told of %v", v)
 	}
 	resp, err := http.Get(s.URL + "/healthz")
 	if err != nil {
