@@ -69,6 +69,16 @@ func TestAllThatThePageNamesIsThere(t *testing.T) {
 	}
 }
 
+// So there is nothing to take back for those who ask for reduced motion.
+func TestNothingOnThePageMovesByItself(t *testing.T) {
+	style := get("GET", "/page/page.css").Body.String()
+	for _, motion := range []string{"animation", "transition", "smooth", "@keyframes"} {
+		if strings.Contains(style, motion) {
+			t.Errorf("the style sheet has %s", motion)
+		}
+	}
+}
+
 func TestThePageCanOnlyBeRead(t *testing.T) {
 	if w := get("HEAD", "/"); w.Code != http.StatusOK || w.Body.Len() != 0 || w.Header().Get("Content-Length") == "" {
 		t.Errorf("HEAD: %d, %d bytes", w.Code, w.Body.Len())
