@@ -37,30 +37,51 @@ func (t *Transaction) Dial(ctx context.Context) (*Origin, *egress.Error) {
 		return nil, e
 	}
 	o.Conn, o.address = res.Conn, res.Addr
+	if e := t.overtaken(o); e != nil {
+		o.Close()
+		return nil, e
+	}
 	t.opened()
 	return o, nil
 }
 
-// admit decides and takes the client's place, under one policy. Of a swap meanwhile
-// either this learns here, or Swap finds the place taken and adopts it.
-func (t *Transaction) admit() (*Origin, *egress.Error) {
-	for {
+// overtaken decides anew about what is connected and not yet answered when another
+// policy has come meanwhile. Swap could not judge the address, for there was none.
+func (t *Transaction) overtaken(o *Origin) *egress.Error {
+	for t.policy != t.gate.Policy() {
 		t.policy = t.gate.Policy()
 		if e := t.decide(); e != nil {
-			return nil, e
+			return e
 		}
-		o := &Origin{gate: t.gate, source: t.source, host: t.req.Host, port: t.req.Port, user: t.req.User, decision: t.decision, policy: t.policy}
-		if e := o.admit(t.req.Client); e != nil {
-			return nil, e
+		if e := t.policy.forbids(t.req, t.decision, o.address); e != nil {
+			return e
 		}
+		o.policy, o.decision = t.policy, t.decision
 		t.mu.Lock()
-		t.origin = o
+		t.observeAddr()
 		t.mu.Unlock()
-		if t.gate.Policy() == t.policy {
-			return o, nil
-		}
-		o.release()
 	}
+	return nil
+}
+
+// admit decides and takes the client's place, under one policy: no swap comes
+// between, or the budgets of the old policy would come back beside those that the new
+// one has brought.
+func (t *Transaction) admit() (*Origin, *egress.Error) {
+	t.gate.admitting.RLock()
+	defer t.gate.admitting.RUnlock()
+	t.policy = t.gate.Policy()
+	if e := t.decide(); e != nil {
+		return nil, e
+	}
+	o := &Origin{gate: t.gate, source: t.source, host: t.req.Host, port: t.req.Port, user: t.req.User, decision: t.decision, policy: t.policy}
+	if e := o.admit(t.req.Client); e != nil {
+		return nil, e
+	}
+	t.mu.Lock()
+	t.origin = o // which Swap finds and adopts
+	t.mu.Unlock()
+	return o, nil
 }
 
 func errDraining() *egress.Error {
@@ -124,7 +145,7 @@ func (t *Transaction) Reuse(o *Origin) (bool, *egress.Error) {
 	t.observeAddr()
 	t.mu.Unlock()
 	if t.gate.Policy() != t.policy {
-		return false, nil // as in admit
+		return false, nil // Swap may have missed it
 	}
 	t.opened()
 	return true, nil

@@ -6,6 +6,7 @@ package gate
 
 import (
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,12 +34,15 @@ type Policy struct {
 
 // Gate admits requests under the policy in force. It is safe for concurrent use.
 type Gate struct {
-	policy   atomic.Pointer[Policy]
-	clients  *limit.Table
-	live     *track.Table
-	record   func(*track.Record)
-	tunnels  atomic.Int64
-	draining atomic.Bool
+	policy atomic.Pointer[Policy]
+	// admitting is held for reading from the look at the policy until a place is taken
+	// under it.
+	admitting sync.RWMutex
+	clients   *limit.Table
+	live      *track.Table
+	record    func(*track.Record)
+	tunnels   atomic.Int64
+	draining  atomic.Bool
 
 	// Poller relays the tunnels; nil: goroutines of their own do. Set it before the first
 	// request. It is closed by whoever made it, after the last tunnel.

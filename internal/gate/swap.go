@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"sluice/acl"
+	"sluice/internal/egress"
 	"sluice/internal/limit"
 )
 
@@ -12,7 +13,9 @@ import (
 // if the new rules would refuse it, and then under the limits that it has; if the
 // policy says Recheck it is ended with a record instead. Swap returns how many were.
 func (g *Gate) Swap(p *Policy) (ended int) {
+	g.admitting.Lock()
 	g.policy.Store(p)
+	g.admitting.Unlock()
 	for _, l := range g.live.List() {
 		if t, ok := l.(*Transaction); ok && t.adopt(p) {
 			ended++
@@ -48,7 +51,9 @@ func (t *Transaction) adopt(p *Policy) (ended bool) {
 	case !d.Passes():
 		why = p.ACL.Sentence(req, d)
 	case p.Recheck && address.IsValid():
-		why = p.forbids(req, d, address)
+		if e := p.forbids(req, d, address); e != nil {
+			why = e.Sentence
+		}
 	}
 	if why != "" && p.Recheck {
 		t.Kill("recheck", "the rules have changed: "+why)
@@ -60,16 +65,16 @@ func (t *Transaction) adopt(p *Policy) (ended bool) {
 	return false
 }
 
-// forbids says why an address may not be dialled for a request that rules admit, or "".
-func (p *Policy) forbids(req acl.Request, d acl.Decision, a netip.AddrPort) string {
+// forbids says why an address may not be dialled for a request that rules admit, or nil.
+func (p *Policy) forbids(req acl.Request, d acl.Decision, a netip.AddrPort) *egress.Error {
 	if e := p.Dialer.Refuses(a); e != nil {
-		return e.Sentence
+		return e
 	}
 	if req.Host.IsAddr() {
-		return ""
+		return nil
 	}
 	if i := p.ACL.DenyAddr(req, d, a.Addr()); i >= 0 {
-		return deniedAddress(p.ACL, i, req)
+		return &egress.Error{Kind: egress.RuleDenied, Sentence: deniedAddress(p.ACL, i, req)}
 	}
-	return ""
+	return nil
 }

@@ -2,12 +2,16 @@ package gate
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 
 	"sluice/acl"
+	"sluice/internal/egress"
 	"sluice/internal/limit"
 	"sluice/internal/track"
 )
@@ -157,5 +161,106 @@ func TestARequestThatBeganBeforeASwapIsJudgedByTheNewPolicy(t *testing.T) {
 	}
 	if fits, _ := further.Reuse(o); fits {
 		t.Error("a kept origin was used")
+	}
+}
+
+// A dial takes its time, and its address is known at its end. What rules forbid that
+// have come into force meanwhile must not get through between the two.
+func TestADialThatASwapOvertakesIsJudgedByTheNewPolicy(t *testing.T) {
+	noLab := acl.Rule{Name: "no-lab", Action: acl.Deny, To: []string{"127.0.0.0/8", "::1"}, Ports: somePort}
+	for name, c := range map[string]struct {
+		rules  []acl.Rule
+		change func(*Policy)
+		kind   egress.Kind
+	}{
+		"no rule":                   {nil, nil, egress.RuleDenied},
+		"a deny rule for addresses": {[]acl.Rule{noLab, allow("r")}, nil, egress.RuleDenied},
+		"addresses that are not public any more": {[]acl.Rule{allow("r")}, func(p *Policy) {
+			p.Dialer = &egress.Dialer{}
+		}, egress.NotPublic},
+		"nothing that matters": {[]acl.Rule{allow("r")}, nil, egress.None},
+	} {
+		for _, recheck := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, recheck %t", name, recheck), func(t *testing.T) {
+				f := newFixture(t, []acl.Rule{allow("r")}, nil)
+				next := f.policy(c.rules, func(p *Policy) {
+					p.Recheck = recheck
+					if c.change != nil {
+						c.change(p)
+					}
+				})
+				now := *f.Gate.Policy()
+				now.Dialer = &egress.Dialer{AllowPrivate: loopback, Own: func(netip.AddrPort) bool {
+					f.Swap(next) // while the addresses are vetted
+					return false
+				}}
+				f.Swap(&now)
+				tx, o, e := f.dial("localhost")
+				if e == nil {
+					o.Close()
+					tx.Finish(Finish{})
+				} else {
+					tx.Fail(e, e.Kind.Status())
+				}
+				switch {
+				case c.kind == egress.None && e != nil:
+					t.Errorf("refused: %v", e)
+				case c.kind != egress.None && (e == nil || e.Kind != c.kind && e.Kind != egress.ServerFull):
+					t.Errorf("got %v, not %v", e, c.kind)
+				case f.Tunnels() != 0:
+					t.Error("it keeps its place")
+				}
+				if r := f.records[0]; e != nil && (r.Outcome == "ok" || !recheck && r.Decision != "deny") {
+					t.Errorf("record %+v", r)
+				}
+			})
+		}
+	}
+}
+
+// An admission that is under way while limits change must not bring the old budget
+// back: the client would have two at once.
+func TestAClientHasOneBudgetHoweverLimitsChangeUnderLoad(t *testing.T) {
+	f := newFixture(t, []acl.Rule{allow("r")}, func(p *Policy) { p.Limits[0].Download = 1 << 20 })
+	tx, o, e := f.dial("127.0.0.1")
+	if e != nil {
+		t.Fatal(e)
+	}
+	defer func() { o.Close(); tx.Finish(Finish{}) }()
+	var wg sync.WaitGroup
+	over := make(chan struct{})
+	defer func() { close(over); wg.Wait() }()
+	for range 8 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				tx := f.Begin(source, track.HTTP)
+				tx.To("127.0.0.1", "9")
+				if o, e := tx.admit(); e == nil {
+					o.Close()
+				}
+				f.Live().Remove(tx.ID())
+			}
+		})
+	}
+	for i := range 2000 {
+		f.Swap(f.policy([]acl.Rule{allow("r")}, func(p *Policy) { p.Limits[0].Download = int64(1+i%2) << 20 }))
+		late := f.begin("127.0.0.1")
+		lo, e := late.admit()
+		if e != nil {
+			t.Fatal(e)
+		}
+		_, was := o.Budgets()
+		_, is := lo.Budgets()
+		same := was.Bucket() == is.Bucket()
+		lo.Close()
+		late.Finish(Finish{})
+		if !same {
+			t.Fatalf("after %d changes the client has two budgets", i+1)
+		}
 	}
 }

@@ -125,7 +125,7 @@ func (t *Transaction) decide() *egress.Error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.decision = d
-	t.rec.Decision, t.rec.Reason = d.String(), ""
+	t.rec.Decision, t.rec.Reason, t.rec.Rule = d.String(), "", ""
 	if d.Rule >= 0 {
 		t.rec.Rule = t.policy.ACL.Rule(d.Rule).Name
 	}
