@@ -13,6 +13,7 @@ import (
 // if the new rules would refuse it, and then under the limits that it has; if the
 // policy says Recheck it is ended with a record instead. Swap returns how many were.
 func (g *Gate) Swap(p *Policy) (ended int) {
+	p.Users.Remember(g.Policy().Users)
 	g.admitting.Lock()
 	g.policy.Store(p)
 	g.admitting.Unlock()
@@ -39,7 +40,7 @@ func (p *Policy) limits(rule int) limit.Limits {
 // whether that ended it.
 func (t *Transaction) adopt(p *Policy) (ended bool) {
 	t.mu.Lock()
-	o, req, address := t.origin, t.req, t.rec.Address
+	o, req, login, address := t.origin, t.req, t.login, t.rec.Address
 	over := t.done || t.killed != ""
 	t.mu.Unlock()
 	if o == nil || over {
@@ -48,6 +49,8 @@ func (t *Transaction) adopt(p *Policy) (ended bool) {
 	d := p.ACL.Decide(req)
 	why := ""
 	switch {
+	case login != "" && !p.Users.same(req.User, login):
+		why = req.User + " has another password, or none"
 	case !d.Passes():
 		why = p.ACL.Sentence(req, d)
 	case p.Recheck && address.IsValid():

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"sluice/acl"
 	"sluice/internal/egress"
 	"sluice/internal/limit"
@@ -261,6 +263,92 @@ func TestAClientHasOneBudgetHoweverLimitsChangeUnderLoad(t *testing.T) {
 		late.Finish(Finish{})
 		if !same {
 			t.Fatalf("after %d changes the client has two budgets", i+1)
+		}
+	}
+}
+
+func users(t *testing.T, password string) *Users {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewUsers(map[string][]byte{"ann": hash})
+}
+
+// A password may be checked long before its request comes, by SOCKS clients or while
+// others' are checked. One that was taken away meanwhile opens nothing.
+func TestAPasswordThatAReloadHasChangedOpensNothing(t *testing.T) {
+	anns := allow("anns")
+	anns.Users = []string{"ann"}
+	for name, after := range map[string]func() *Users{
+		"changed": func() *Users { return users(t, "another") },
+		"removed": func() *Users { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, []acl.Rule{anns}, func(p *Policy) { p.Users = users(t, "secret") })
+			for _, recheck := range []bool{false, true} {
+				before := *f.Policy()
+				early := f.begin("127.0.0.1")
+				if e := early.Login("ann", "secret"); e != nil {
+					t.Fatal(e)
+				}
+				early.To("127.0.0.1", fmt.Sprint(f.port()))
+				o, e := early.Dial(t.Context())
+				if e != nil {
+					t.Fatal(e)
+				}
+				late := f.begin("127.0.0.1")
+				if e := late.Login("ann", "secret"); e != nil {
+					t.Fatal(e)
+				}
+				late.To("127.0.0.1", fmt.Sprint(f.port()))
+				ended := f.Swap(f.policy([]acl.Rule{anns}, func(p *Policy) { p.Users, p.Recheck = after(), recheck }))
+				if _, e := late.Dial(t.Context()); e == nil || e.Kind != egress.AuthRequired {
+					t.Errorf("got %v", e)
+				}
+				if (ended == 1) != recheck {
+					t.Errorf("recheck %t: %d were ended", recheck, ended)
+				}
+				o.Close()
+				early.Finish(Finish{})
+				late.Finish(Finish{})
+				f.Swap(&before)
+			}
+		})
+	}
+}
+
+// Each check takes some 60 ms and they take turns, so hundreds of users would not get
+// their turn in time after a reload that changes something else.
+func TestAReloadForgetsNoPasswordThatStays(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := NewUsers(map[string][]byte{"ann": hash, "bob": hash, "eve": hash})
+	for _, user := range []string{"ann", "bob", "eve"} {
+		if right, err := before.Check(t.Context(), honest, user, "secret"); !right || err != nil {
+			t.Fatal(right, err)
+		}
+	}
+	other, err := bcrypt.GenerateFromPassword([]byte("another"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := NewUsers(map[string][]byte{"ann": hash, "bob": other})
+	f := newFixture(t, nil, func(p *Policy) { p.Users = before })
+	f.Swap(f.policy(nil, func(p *Policy) { p.Users = after }))
+	after.busy <- struct{}{} // nothing can be checked
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if right, err := after.Check(ctx, honest, "ann", "secret"); !right || err != nil {
+		t.Errorf("ann, whose password stays: %v, %v", right, err)
+	}
+	<-after.busy
+	for _, user := range []string{"bob", "eve"} {
+		if right, err := after.Check(t.Context(), honest, user, "secret"); right || err != nil {
+			t.Errorf("%s, whose password has gone: %v, %v", user, right, err)
 		}
 	}
 }

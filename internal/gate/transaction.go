@@ -26,6 +26,7 @@ type Transaction struct {
 	source   Source
 	policy   *Policy
 	req      acl.Request
+	login    string // the hash that the user's password was checked against; "": none was
 	decision acl.Decision
 	tunnel   relay.Tunnel
 	up, down atomic.Int64 // bytes of an HTTP exchange
@@ -77,10 +78,17 @@ func (t *Transaction) Login(user, password string) *egress.Error {
 	case err != nil:
 		return &egress.Error{Kind: egress.ClientLimit, Sentence: "too many passwords wait to be checked", RetryAfter: retryAfter, Err: err}
 	case !right:
-		return &egress.Error{Kind: egress.AuthRequired, Sentence: "the user or the password is wrong"}
+		return errLogin()
 	}
 	t.SetUser(user)
+	t.mu.Lock()
+	t.login = t.policy.Users.hashes[user]
+	t.mu.Unlock()
 	return nil
+}
+
+func errLogin() *egress.Error {
+	return &egress.Error{Kind: egress.AuthRequired, Sentence: "the user or the password is wrong"}
 }
 
 // SetUser names a user that was checked on this connection before.
@@ -119,8 +127,12 @@ func Malformed(sentence string) *egress.Error {
 	return &egress.Error{Kind: egress.Malformed, Sentence: sentence}
 }
 
-// decide asks the rules, and refuses what they deny.
+// decide asks the rules, and refuses what they deny. The user may have another
+// password since it was checked.
 func (t *Transaction) decide() *egress.Error {
+	if t.login != "" && !t.policy.Users.same(t.req.User, t.login) {
+		return errLogin()
+	}
 	d := t.policy.ACL.Decide(t.req)
 	t.mu.Lock()
 	defer t.mu.Unlock()

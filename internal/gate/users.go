@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/netip"
+	"strings"
 	"sync"
 
 	"golang.org/x/crypto/bcrypt"
@@ -19,14 +20,14 @@ import (
 // most, and each client one place among those that wait, so that whoever guesses
 // much holds up himself. The nil Users has none.
 type Users struct {
-	hashes map[string][]byte
+	hashes map[string]string
 	dummy  []byte        // compared for unknown names, so that they take as long as the slowest
 	busy   chan struct{} // holds the check under way
 
 	key   [sha256.Size]byte
 	mu    sync.Mutex
-	right map[[sha256.Size]byte]struct{}
-	lines map[netip.Addr]*line // of clients with a check under way or waiting
+	right map[[sha256.Size]byte]string // whose password it is
+	lines map[netip.Addr]*line         // of clients with a check under way or waiting
 }
 
 // line is where the checks of one client wait for each other.
@@ -48,9 +49,10 @@ func NewUsers(hashes map[string][]byte) *Users {
 	if len(hashes) == 0 {
 		return nil
 	}
-	u := &Users{hashes: hashes, busy: make(chan struct{}, 1), right: make(map[[sha256.Size]byte]struct{}), lines: make(map[netip.Addr]*line)}
+	u := &Users{hashes: make(map[string]string, len(hashes)), busy: make(chan struct{}, 1), right: make(map[[sha256.Size]byte]string), lines: make(map[netip.Addr]*line)}
 	rand.Read(u.key[:])
-	for _, h := range hashes {
+	for name, h := range hashes {
+		u.hashes[name] = string(h)
 		u.dummy = costlier(u.dummy, h)
 	}
 	return u
@@ -78,9 +80,10 @@ func (u *Users) Check(ctx context.Context, client netip.Addr, user, password str
 	if u.remembers(digest) { // by now
 		return true, nil
 	}
-	hash, known := u.hashes[user]
-	if !known {
-		hash = u.dummy
+	hash := u.dummy
+	own, known := u.hashes[user]
+	if known {
+		hash = []byte(own)
 	}
 	if bcrypt.CompareHashAndPassword(hash, []byte(password)) != nil || !known {
 		return false, nil
@@ -90,8 +93,34 @@ func (u *Users) Check(ctx context.Context, client netip.Addr, user, password str
 	if len(u.right) >= maxRemembered {
 		clear(u.right)
 	}
-	u.right[digest] = struct{}{}
+	u.right[digest] = strings.Clone(user) // the client's text has the password behind it
 	return true, nil
+}
+
+// Remember takes over from the users of before what is remembered of those whose
+// password is still the same: after a reload hundreds of them would have to wait for
+// each other's checks, and some in vain. Call it before u is in use.
+func (u *Users) Remember(before *Users) {
+	if u == nil || before == nil || u == before {
+		return
+	}
+	before.mu.Lock()
+	defer before.mu.Unlock()
+	u.key = before.key
+	for digest, user := range before.right {
+		if u.same(user, before.hashes[user]) {
+			u.right[digest] = user
+		}
+	}
+}
+
+// same tells whether a user has the password still that was checked against a hash.
+func (u *Users) same(user, hash string) bool {
+	if u == nil {
+		return false
+	}
+	now, known := u.hashes[user]
+	return known && now == hash
 }
 
 func (u *Users) remembers(digest [sha256.Size]byte) bool {
