@@ -216,27 +216,50 @@ func (p *Policy) Sentence(r Request, d Decision) string {
 	return s
 }
 
-// hint names the rule that came nearest: same destination on other ports first,
-// then one that admits this client elsewhere.
+// hint names the rule that came nearest.
 func (p *Policy) hint(r Request) string {
-	if p == nil {
+	switch c, there := p.nearest(r); {
+	case c == nil:
 		return ""
+	case there:
+		return fmt.Sprintf("rule %s admits only port %s there", c.Name, portList(c.ports))
+	default:
+		return fmt.Sprintf("rule %s admits this client, but not to that host", c.Name)
+	}
+}
+
+// nearest returns the rule that comes nearest to allowing a request: the first for
+// the same destination on other ports (there), or else the first that admits this
+// client elsewhere; nil: there is none.
+func (p *Policy) nearest(r Request) (c *compiled, there bool) {
+	if p == nil {
+		return nil, false
 	}
 	client := plain(r.Client)
-	elsewhere := ""
+	var elsewhere *compiled
 	for i := range p.rules {
 		c := &p.rules[i]
 		if c.Action != Allow || !c.matchClient(client) || !c.matchUser(r.User) {
 			continue
 		}
 		if c.to.match(r.Host) {
-			return fmt.Sprintf("rule %s admits only port %s there", c.Name, portList(c.ports))
+			return c, true
 		}
-		if elsewhere == "" {
-			elsewhere = fmt.Sprintf("rule %s admits this client, but not to that host", c.Name)
+		if elsewhere == nil {
+			elsewhere = c
 		}
 	}
-	return elsewhere
+	return elsewhere, false
+}
+
+// Elsewhere tells whether a request was denied because no rule names its host,
+// though one admits its client to other hosts.
+func (p *Policy) Elsewhere(r Request, d Decision) bool {
+	if d.Rule >= 0 && p.rules[d.Rule].Action == Deny {
+		return false
+	}
+	c, there := p.nearest(r)
+	return c != nil && !there
 }
 
 func portList(ports []PortRange) string {

@@ -209,7 +209,7 @@ func TestTheNilPolicyDenies(t *testing.T) {
 	var p *Policy
 	r := request(t, "192.0.2.1 a.example:443")
 	d, steps := p.Explain(r)
-	if d != (Decision{Rule: -1}) || steps != nil || p.Len() != 0 || p.AdmitsClient(r.Client) || p.WantsUser(r.Client) || p.DeniesAddrs() {
+	if d != (Decision{Rule: -1}) || steps != nil || p.Elsewhere(r, d) || p.Len() != 0 || p.AdmitsClient(r.Client) || p.WantsUser(r.Client) || p.DeniesAddrs() {
 		t.Errorf("%+v, %v", d, steps)
 	}
 	if i := p.DenyAddr(r, d, netip.MustParseAddr("8.8.8.8")); i != -1 {
@@ -258,8 +258,12 @@ func TestSentences(t *testing.T) {
 		"203.0.113.1/alice other.example:443": "no rule lets alice at 203.0.113.1 reach other.example:443; rule alice-only admits this client, but not to that host",
 	} {
 		r := request(t, in)
-		if got := p.Sentence(r, p.Decide(r)); got != want {
+		d := p.Decide(r)
+		if got := p.Sentence(r, d); got != want {
 			t.Errorf("%s\n got %s\nwant %s", in, got, want)
+		}
+		if got, want := p.Elsewhere(r, d), strings.HasSuffix(want, "but not to that host"); got != want {
+			t.Errorf("%s: elsewhere is %t", in, got)
 		}
 	}
 }

@@ -39,7 +39,16 @@ type Preset struct {
 type Host struct {
 	Name    string // an exact name, "*.example.com" or ".example.com"
 	Purpose string
+
+	// Redirects says that its answers send clients on to other hosts of the preset.
+	Redirects bool
+	// Plain says that clients ask for it by http:// too, and that an answer on port
+	// 80 alone is nothing unusual.
+	Plain bool
 }
+
+// Wildcard tells whether the host stands for names that nobody can list.
+func (h Host) Wildcard() bool { return h.Name[0] == '*' || h.Name[0] == '.' }
 
 // All returns every preset, sorted by name. The caller owns the result.
 func All() []Preset {
@@ -98,8 +107,10 @@ type entry struct {
 	Broad   bool
 	Base    string // a preset without a base of its own
 	Hosts   []struct {
-		Names   []string
-		Purpose string
+		Names     []string
+		Purpose   string
+		Redirects bool
+		Plain     bool
 	}
 }
 
@@ -139,7 +150,7 @@ func (e entry) flat() []Host {
 	var hosts []Host
 	for _, group := range e.Hosts {
 		for _, name := range group.Names {
-			hosts = append(hosts, Host{Name: name, Purpose: group.Purpose})
+			hosts = append(hosts, Host{Name: name, Purpose: group.Purpose, Redirects: group.Redirects, Plain: group.Plain})
 		}
 	}
 	return hosts
