@@ -10,6 +10,7 @@ import (
 
 	"sluice/acl"
 	"sluice/internal/egress"
+	"sluice/internal/presets"
 )
 
 // Answer is what becomes of a request.
@@ -54,6 +55,11 @@ func Explain(p *acl.Policy, refuses func(netip.AddrPort) *egress.Error, req acl.
 	}
 	if d.Action == acl.Deny {
 		a.NeedsUser, a.Sentence = d.NeedsUser, p.Sentence(req, d)
+		if !req.Host.IsAddr() && p.Elsewhere(req, d) {
+			if hint := presets.Hint(req.Host.Name(), req.Port, nil); hint != "" {
+				a.Sentence += "; " + hint
+			}
+		}
 	}
 	if !d.Passes() {
 		return a

@@ -41,6 +41,7 @@ func (t *Transaction) Dial(ctx context.Context) (*Origin, *egress.Error) {
 		o.Close()
 		return nil, e
 	}
+	t.gate.redirects.reached(t.req)
 	t.opened()
 	return o, nil
 }

@@ -44,6 +44,8 @@ type Gate struct {
 	tunnels   atomic.Int64
 	draining  atomic.Bool
 
+	redirects redirects
+
 	// Poller relays the tunnels; nil: goroutines of their own do. Set it before the first
 	// request. It is closed by whoever made it, after the last tunnel.
 	Poller *relay.Poller

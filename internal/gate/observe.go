@@ -21,10 +21,11 @@ func (t *Transaction) observeAddr() {
 	t.rec.Reason = wouldBe + deniedAddress(p, i, t.req)
 }
 
-// both joins what observe mode has to say with how it ended; either may be empty.
-func both(observed, reason string) string {
-	if observed == "" || reason == "" {
-		return observed + reason
+// both joins two parts of a reason, as what observe mode has to say and how it ended;
+// either may be empty.
+func both(first, second string) string {
+	if first == "" || second == "" {
+		return first + second
 	}
-	return observed + "; " + reason
+	return first + "; " + second
 }

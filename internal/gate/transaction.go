@@ -149,7 +149,7 @@ func (t *Transaction) decide() *egress.Error {
 		e.Kind = egress.AuthRequired
 		e.Sentence = fmt.Sprintf("%s needs a user and a password to reach %s", t.req.Client, t.req.Host.Join(t.req.Port))
 	} else {
-		e.Sentence = t.policy.ACL.Sentence(t.req, d)
+		e.Sentence = t.refusal(d)
 	}
 	if d.Observed {
 		t.rec.Reason = wouldBe + e.Sentence
