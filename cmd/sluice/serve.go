@@ -58,6 +58,26 @@ func load(f *config.Flags) (*config.Config, error) {
 	return config.Load(*f, config.Presets{Lookup: presets.Patterns, Names: presets.Names()})
 }
 
+// loadUnless loads, and returns nil when a signal comes that is to end the process: the
+// file may be a pipe without a writer, or on a disk that hangs.
+func loadUnless(f *config.Flags, ends <-chan os.Signal) (*config.Config, error) {
+	type loaded struct {
+		*config.Config
+		err error
+	}
+	done := make(chan loaded, 1)
+	go func() {
+		cfg, err := load(f)
+		done <- loaded{cfg, err}
+	}()
+	select {
+	case l := <-done:
+		return l.Config, l.err
+	case <-ends:
+		return nil, nil
+	}
+}
+
 // lastWord is how long an end at once may take.
 const lastWord = 5 * time.Second
 
@@ -68,7 +88,8 @@ func serve(c *call) int {
 		return code
 	}
 	// Before all that takes time: a log rotation must not end a process that is
-	// still reading a long file. What comes early is done once the proxy stands.
+	// still reading a long file. What comes early is done once the proxy stands, but
+	// for an end, which comes at once.
 	sig := listenForSignals()
 	defer sig.stop()
 	o, err := fromManager()
@@ -77,9 +98,12 @@ func serve(c *call) int {
 	}
 	defer o.Notify.Close()
 	defer o.Sockets.Close()
-	cfg, err := load(f)
+	cfg, err := loadUnless(f, sig.ends)
 	if err != nil {
 		return c.fault(err)
+	}
+	if cfg == nil {
+		return exitOK
 	}
 	processors := runtime.GOMAXPROCS(0)
 	o.Loops = relay.Loops(processors)
@@ -112,21 +136,16 @@ func (c *call) attend(s *server.Server, sig *signals) int {
 	defer stopNow()
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx, cut) }()
-	// Beside the ends, for both may take long: rules may be many, and nobody may read
-	// stderr.
-	go func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-sig.reloads:
-				s.ReopenLogs()       // first, for a reload may take its time
-				_, _ = s.Reload(ctx) // it says itself what came of it
-			case <-sig.reopens:
-				s.ReopenLogs()
-			}
-		}
-	}()
+	over := make(chan struct{})
+	defer close(over)
+	// Beside the ends, and each beside the other, for all may take long: rules may be
+	// many, the file on a disk that hangs, and nobody may read stderr. The drain is no
+	// end of them, for it may take an hour.
+	whenever(sig.reopens, over, s.ReopenLogs)
+	whenever(sig.reloads, over, func() {
+		s.ReopenLogs()       // first, for a reload may take its time
+		_, _ = s.Reload(ctx) // it says itself what came of it
+	})
 	var late <-chan time.Time
 	for {
 		select {
@@ -145,6 +164,20 @@ func (c *call) attend(s *server.Server, sig *signals) int {
 			stop()
 		}
 	}
+}
+
+// whenever does something for each signal, until over is closed.
+func whenever(signals <-chan os.Signal, over <-chan struct{}, do func()) {
+	go func() {
+		for {
+			select {
+			case <-over:
+				return
+			case <-signals:
+				do()
+			}
+		}
+	}()
 }
 
 // signals are kept apart so that none crowds out another. Of several that ask for a

@@ -190,3 +190,76 @@ func TestSIGHUPReadsTheFileAgain(t *testing.T) {
 		t.Errorf("it ended with %v", err)
 	}
 }
+
+// Nobody writes to the pipe any more, so reading the file again takes for ever.
+func TestAFileThatHangsHoldsUpNoSignal(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pipe.toml")
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := startServe(t, "--listen", "127.0.0.1:0", "--config", name)
+	if err := os.WriteFile(name, []byte("open = false\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	p.says(`"ready"`)
+	p.Process.Signal(syscall.SIGHUP)
+	p.says(`"logs reopened"`)
+	p.Process.Signal(syscall.SIGUSR1)
+	p.says(`"logs reopened"`)
+	if err := p.end(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+func TestAStartThatHangsCanBeEnded(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pipe.toml")
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := startServe(t, "--listen", "127.0.0.1:0", "--config", name)
+	w, err := os.OpenFile(name, os.O_WRONLY, 0) // returns when the pipe is read
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if err := p.end(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+// A log is rotated, and a reload asked for, also while the last tunnels end.
+func TestSignalsAreHeededInADrain(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "sluice.toml")
+	if err := os.WriteFile(name, []byte("[server]\ndrain = \"1h\"\n[[rule]]\nname = \"r\"\naction = \"allow\"\nclients = [\"127.0.0.1\"]\nports = [\"1-65535\"]\n[egress]\nallow_private = [\"127.0.0.1\"]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := startServe(t, "--listen", "127.0.0.1:0", "--config", name)
+	proxy := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(p.says(`"listening"`))
+	p.says(`"ready"`)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	c, err := net.Dial("tcp", proxy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: x\r\n\r\n", ln.Addr())
+	if answer, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.HasPrefix(answer, "HTTP/1.1 200") {
+		t.Fatalf("answer %q, %v", answer, err)
+	}
+	p.Process.Signal(syscall.SIGTERM)
+	p.says(`"draining"`)
+	p.Process.Signal(syscall.SIGUSR1)
+	p.says(`"logs reopened"`)
+	p.Process.Signal(syscall.SIGHUP)
+	p.says(`"logs reopened"`)
+	if line := p.says("nothing was changed"); !strings.Contains(line, "shutting down") {
+		t.Errorf("it does not say why: %s", line)
+	}
+	if err := p.end(); err != nil { // the second
+		t.Errorf("it ended with %v", err)
+	}
+}

@@ -60,7 +60,11 @@ func readFile(path string) (string, error) {
 	}
 	defer f.Close()
 	var text strings.Builder
-	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	if info.Mode().IsRegular() {
 		text.Grow(int(min(info.Size(), maxFile) + 1)) // a long file is not copied as it grows
 	}
 	if _, err := io.Copy(&text, io.LimitReader(f, maxFile+1)); err != nil {
@@ -69,8 +73,14 @@ func readFile(path string) (string, error) {
 	if text.Len() > maxFile {
 		return "", fmt.Errorf("it is longer than %d MiB", maxFile>>20)
 	}
+	if text.Len() == 0 && info.Mode()&fs.ModeNamedPipe != 0 {
+		return "", errRead // and no wish for the defaults
+	}
 	return text.String(), nil
 }
+
+// errRead is that of a second reading of what can be read once.
+var errRead = errors.New("it is a pipe that has nothing, or nothing any more")
 
 // Parse is Load for a text in memory; name stands for it in messages.
 func Parse(name string, data []byte, f Flags, p Presets) (*Config, error) {

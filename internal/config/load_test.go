@@ -2,6 +2,8 @@ package config
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -210,5 +212,29 @@ func TestAHopelessFileDoesNotFloodTheScreen(t *testing.T) {
 	lines := strings.Split(err.Error(), "\n")
 	if len(lines) != maxFindings+1 || lines[maxFindings] != "test.toml: 4900 more are not shown" {
 		t.Errorf("%d lines, last %q", len(lines), lines[len(lines)-1])
+	}
+}
+
+// A pipe can be read once. What a reload finds there then is no file without a rule.
+func TestAPipeThatHasNothingAnyMoreIsNoConfiguration(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	io.WriteString(w, "open = false\n")
+	w.Close()
+	f := Flags{Config: fmt.Sprintf("/dev/fd/%d", r.Fd())}
+	if _, err := os.Stat(f.Config); err != nil {
+		t.Skip("left out: ", err)
+	}
+	if _, err := Load(f, Presets{}); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Load(f, Presets{}); err == nil || !strings.Contains(err.Error(), "nothing any more") {
+		t.Errorf("read again: %v, %v", c, err)
+	}
+	if _, err := Load(Flags{Config: os.DevNull}, Presets{}); err != nil {
+		t.Errorf("%s is no file without a rule: %v", os.DevNull, err)
 	}
 }

@@ -25,20 +25,17 @@ var (
 // returns why: a config.Errors, what kept a listener or the log from being opened, or
 // one of the errors above. Listeners that stay are not touched, added ones are open
 // when it returns, removed ones have stopped accepting. Live tunnels go on, under the
-// new limits; see gate.Swap. Of two at once one waits for the other. The warnings are
-// those of the new configuration.
-func (s *Server) Reload(context.Context) (warnings []string, err error) {
-	s.reloading.Lock()
-	defer s.reloading.Unlock()
-	if s.gate.Draining() {
-		return nil, ErrEnding
+// new limits; see gate.Swap. Of two at once one waits for the other, or until ctx ends.
+// The warnings are those of the new configuration.
+func (s *Server) Reload(ctx context.Context) (warnings []string, err error) {
+	if err := s.turn(ctx); err != nil {
+		s.log.Warn("reload: nothing was changed", zap.Error(err))
+		return nil, err
 	}
+	defer func() { <-s.reloading }()
 	s.tell(s.o.Notify.Reloading())
 	begun := time.Now()
-	c, err := s.load()
-	if err == nil {
-		err = s.apply(c)
-	}
+	c, err := s.exchange()
 	if err == nil {
 		c.sockets.close(c.served)
 	}
@@ -50,6 +47,43 @@ func (s *Server) Reload(context.Context) (warnings []string, err error) {
 		warnings = append(warnings, w.String())
 	}
 	return append(warnings, c.to.room.warnings...), nil
+}
+
+// turn waits until no other reload is under way. One may be for ever: the file can be
+// on a disk that hangs.
+func (s *Server) turn(ctx context.Context) error {
+	if s.gate.Draining() {
+		return ErrEnding
+	}
+	select {
+	case s.reloading <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("another reload is not over: %w", ctx.Err())
+	}
+	if s.gate.Draining() {
+		<-s.reloading
+		return ErrEnding
+	}
+	return nil
+}
+
+// exchange reads a configuration and puts it in force. A file that makes the program
+// panic must not end the tunnels that are live.
+func (s *Server) exchange() (c *change, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			if c != nil && s.force.Load() != c.to {
+				c.abort()
+			}
+			s.panics.Add(1)
+			s.log.Error("panic in a reload", zap.Any("panic", v), zap.ByteString("stack", debug.Stack()))
+			err = fmt.Errorf("the reload has met a fault of this program: %v", v)
+		}
+	}()
+	if c, err = s.load(); err != nil {
+		return nil, err
+	}
+	return c, s.apply(c)
 }
 
 // change is what a reload is about to do.
@@ -99,17 +133,9 @@ func (s *Server) load() (*change, error) {
 // is read, in percent: the old rules are there as well, and both may be many.
 const thrift = 20
 
-// read reads the configuration without taking much more memory than it needs. A file
-// that makes the program panic must not end the tunnels that are live.
-func (s *Server) read() (cfg *config.Config, err error) {
+// read reads the configuration without taking much more memory than it needs.
+func (s *Server) read() (*config.Config, error) {
 	defer debug.SetGCPercent(debug.SetGCPercent(thrift))
-	defer func() {
-		if v := recover(); v != nil {
-			s.panics.Add(1)
-			s.log.Error("panic while reading the configuration", zap.Any("panic", v), zap.ByteString("stack", debug.Stack()))
-			err = fmt.Errorf("reading the configuration has met a fault of this program: %v", v)
-		}
-	}()
 	return s.o.Load()
 }
 

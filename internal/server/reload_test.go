@@ -122,7 +122,55 @@ func TestAFaultInReadingTheConfigurationEndsNothing(t *testing.T) {
 	if _, err := r.Reload(context.Background()); err == nil || !strings.Contains(err.Error(), "a fault") {
 		t.Errorf("the answer is %v", err)
 	}
+	r.o.Load = func() (*config.Config, error) { return nil, nil } // which is one of the code behind it
+	if _, err := r.Reload(context.Background()); err == nil {
+		t.Error("a configuration that is none was put in force")
+	}
 	hello(t, dial(t, r.addr(), origin(t)))
+}
+
+// A file may be a pipe that nobody writes to, or on a disk that hangs. The service
+// manager must not end the process for that, and nobody has to wait for it.
+func TestAReloadThatHangsHoldsUpNothingElse(t *testing.T) {
+	r := run(t, base)
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	read := r.o.Load
+	r.o.Load = func() (*config.Config, error) { close(begun); <-goOn; return read() }
+	first := make(chan error)
+	go func() { _, err := r.Reload(context.Background()); first <- err }()
+	<-begun
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := r.Reload(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("one that nobody waits for any more: %v", err)
+	}
+	r.ReopenLogs()
+	if err := r.healthy(t.Context()); err != nil {
+		t.Error(err)
+	}
+	hello(t, dial(t, r.addr(), origin(t)))
+	close(goOn)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+}
+
+// What a reload holds while it changes everything over may take seconds where rules and
+// tunnels are many.
+func TestAReloadThatTakesItsTimeIsHealthy(t *testing.T) {
+	r := run(t, base)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	sound := make(chan error, 1)
+	go func() { sound <- r.healthy(context.Background()) }()
+	select {
+	case err := <-sound:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("no answer")
+	}
 }
 
 func portOf(address string) string {

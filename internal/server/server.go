@@ -54,7 +54,7 @@ type Server struct {
 	shortage shortage
 	panics   atomic.Uint64
 
-	reloading sync.Mutex // one reload at a time
+	reloading chan struct{} // holds the one reload that is under way
 	force     atomic.Pointer[force]
 	mu        sync.Mutex // guards what follows, and changes of force
 	serving   bool       // listeners of a reload are to be served at once
@@ -100,7 +100,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log level: %w", err)
 	}
-	s := &Server{o: o, stderr: accesslog.NewWriter(o.Stderr, format, level)}
+	s := &Server{o: o, reloading: make(chan struct{}, 1), stderr: accesslog.NewWriter(o.Stderr, format, level)}
 	s.log = zap.New(s.stderr.Core())
 	if s.access, err = accesslog.Open(s.logOptions(cfg, level)); err != nil {
 		s.stderr.Close()
