@@ -8,6 +8,7 @@ type Change struct {
 	log     *Log
 	options Options
 	out     *output // nil: the one that the log has
+	over    bool    // committed or aborted
 }
 
 // Prepare opens what the options name, and changes nothing yet; Stdout, Log and the
@@ -16,16 +17,17 @@ type Change struct {
 // leaves it alone does not fail for it: to open it anew is up to Reopen.
 //
 // A reload calls Prepare, then whatever else may fail, and at the end Commit, or
-// Abort when something did.
+// Abort when something did. Between them no other change is made, and Reopen waits:
+// it may hang in opening a file, and Commit must not.
 func (l *Log) Prepare(o Options) (*Change, error) {
 	l.changing.Lock()
-	defer l.changing.Unlock()
 	c := &Change{log: l, options: o}
 	if place(o.Path) == place(l.options.Path) {
 		return c, nil
 	}
 	out, err := l.open(o.Path)
 	if err != nil {
+		l.changing.Unlock()
 		return nil, err
 	}
 	c.out = out
@@ -45,7 +47,10 @@ func place(path string) string {
 // the new format. No record is lost by it, and none is written in part; a record
 // that cannot be written because the output hangs is still waited for.
 func (c *Change) Commit() {
-	c.log.changing.Lock()
+	if c.over {
+		return
+	}
+	c.over = true
 	defer c.log.changing.Unlock()
 	out := c.out
 	if out == nil {
@@ -54,8 +59,13 @@ func (c *Change) Commit() {
 	c.log.use(out, c.options)
 }
 
-// Abort closes what Prepare has opened.
+// Abort closes what Prepare has opened. After Commit it does nothing.
 func (c *Change) Abort() {
+	if c.over {
+		return
+	}
+	c.over = true
+	defer c.log.changing.Unlock()
 	if c.out != nil {
 		_ = c.out.close() // nothing was written to it
 	}

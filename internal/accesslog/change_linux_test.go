@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"go.uber.org/zap"
@@ -313,6 +314,70 @@ func TestWhereverTheOldPlaceEndsTheNewOneGoesOnFromTheLastWholeLine(t *testing.T
 			if old.String() != all[:room] || next.String() != all[len(whole):] {
 				t.Errorf("room for %d bytes, %d at once: old %q, new %q", room, chunk, old.String(), next.String())
 			}
+		}
+	}
+}
+
+// Opening a pipe that nobody reads would wait for its reader, and with it every reload,
+// and every signal to open the log anew, from then on.
+func TestAPipeWithoutAReaderIsAnErrorAndNoWait(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Options{Path: path}); !errors.Is(err, syscall.ENXIO) || !strings.Contains(err.Error(), "nobody reads") {
+		t.Fatalf("at the start: %v", err)
+	}
+	reader, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	l, err := Open(Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	l.Record(&track.Record{Host: "first.example.com"})
+	l.w.sync(flushTime)
+	var b [4096]byte
+	n, err := reader.Read(b[:])
+	if err != nil || !strings.Contains(string(b[:n]), "first.example.com") {
+		t.Errorf("the reader got %q, %v", b[:n], err)
+	}
+	reader.Close()
+	if err := l.Reopen(); !errors.Is(err, syscall.ENXIO) {
+		t.Errorf("opened anew: %v", err)
+	}
+	if c, err := l.Prepare(Options{Path: path, Format: Squid}); err != nil {
+		t.Errorf("a reload that leaves it alone: %v", err)
+	} else {
+		c.Commit()
+		c.Abort()
+	}
+}
+
+// Commit is called where nothing may wait.
+func TestNothingGetsBetweenTheTwoHalvesOfAChange(t *testing.T) {
+	l, err := Open(Options{Path: filepath.Join(t.TempDir(), "access.log")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for name, end := range map[string]func(*Change){"commit": (*Change).Commit, "abort": (*Change).Abort} {
+		c, err := l.Prepare(Options{Path: filepath.Join(t.TempDir(), "other.log")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		reopened := make(chan error)
+		go func() { reopened <- l.Reopen() }()
+		if l.changing.TryLock() {
+			t.Errorf("%s: the log can be changed", name)
+			l.changing.Unlock()
+		}
+		end(c)
+		if err := <-reopened; err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -1,9 +1,11 @@
 package accesslog
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 )
 
 // Lines are written many at a time. A pipe or a terminal gets no more at once than
@@ -42,9 +44,13 @@ func newStream(stream io.Writer) *output {
 	return o
 }
 
-// openFile returns an output that appends to a file.
+// openFile returns an output that appends to a file. A named pipe must have a reader:
+// without O_NONBLOCK the kernel would wait for one (fifo(7)).
 func openFile(path string) (*output, error) {
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY|syscall.O_NONBLOCK, 0o640)
+	if errors.Is(err, syscall.ENXIO) {
+		return nil, fmt.Errorf("open access log: nobody reads the pipe %s: %w", path, syscall.ENXIO)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open access log: %w", err)
 	}
