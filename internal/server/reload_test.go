@@ -33,8 +33,9 @@ func TestAReloadHoldsForWhatComesAndLeavesWhatIsLive(t *testing.T) {
 	if _, status := r.connect(to); !strings.HasPrefix(status, "HTTP/1.1 403 sluice: rule lab denies") {
 		t.Errorf("after the reload: %s", status)
 	}
-	if _, err := io.WriteString(before, "still here"); err != nil || r.gate.Live().Len() != 1 {
-		t.Errorf("the live tunnel: %v, %d live", err, r.gate.Live().Len())
+	waitFor(t, func() bool { return r.gate.Live().Len() == 1 }) // the refused one has ended
+	if _, err := io.WriteString(before, "still here"); err != nil {
+		t.Errorf("the live tunnel: %v", err)
 	}
 	r.reload(base)
 	if _, status := r.connect(to); !strings.HasPrefix(status, "HTTP/1.1 200") {
