@@ -38,6 +38,7 @@ const (
 	flawForwards    flaw = "Max-Forwards is not one number"
 	flawConnectBody flaw = "CONNECT has no body"
 	flawTraceBody   flaw = "TRACE has no body"
+	flawSelfBody    flaw = "what is asked of the proxy itself has no body"
 
 	flawOriginForm flaw = "this is a forward proxy and not a web server; set it as the client's HTTP proxy"
 	flawAsterisk   flaw = "this is a forward proxy; a target of * asks for nothing that it has"

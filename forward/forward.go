@@ -43,6 +43,10 @@ type Handler struct {
 	// "sluice". In Via it is followed by a random part, by which a request that
 	// comes back is known.
 	Via string
+	// Self answers requests to the proxy itself, from clients that a rule names by
+	// address; nil: they are refused as malformed. It is called from many
+	// goroutines. Set it before the first request.
+	Self func(SelfRequest) SelfAnswer
 
 	once sync.Once
 	name string    // in Via
@@ -160,8 +164,12 @@ func (s *session) request() (another bool) {
 		s.unreadable(tx, err)
 		return false
 	}
-	if proto == track.Connect {
+	switch {
+	case proto == track.Connect:
 		s.connect(tx, h, len(b))
+		return false
+	case s.h.asksSelf(h):
+		s.self(tx, h, len(b))
 		return false
 	}
 	return s.exchange(tx, h, len(b))
