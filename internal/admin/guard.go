@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 )
@@ -53,15 +54,21 @@ func (g *guard) check(w http.ResponseWriter, r *http.Request) *fault {
 	return nil
 }
 
-// fetchedElsewhere tells whether a page of another origin has this fetched: it could
-// not read the answer, but take a place that events have. Browsers say so (Fetch
-// Metadata, W3C) to addresses of loopback and over TLS; following a link is no fetch.
+// fetchedElsewhere tells whether a page of another origin has this fetched, or in a
+// frame: it could not read the answer, but take a place that events have. Browsers say
+// so (Fetch Metadata, W3C) to addresses of loopback and over TLS; following a link is
+// no fetch. To other addresses, and by 0.0.0.0, they tell of an EventSource its Origin.
 func (g *guard) fetchedElsewhere(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
-	case "", "same-origin", "none":
+	case "same-origin", "none":
 		return false
+	case "":
+		origin := r.Header.Get("Origin")
+		u, err := url.Parse(origin)
+		return origin != "" && (err != nil || u.Host != r.Host)
 	}
-	return r.Header.Get("Sec-Fetch-Mode") != "navigate"
+	dest := r.Header.Get("Sec-Fetch-Dest")
+	return r.Header.Get("Sec-Fetch-Mode") != "navigate" || dest != "" && dest != "document"
 }
 
 // mustBeOurs tells whether the Host must name this machine. Anyone may let a name of
