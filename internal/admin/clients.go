@@ -119,8 +119,9 @@ func (ls *lines) line(key netip.Addr) *clientLine {
 
 // count counts a live transaction to its client.
 func (ls *lines) count(m *measured) {
-	l := ls.line(limit.Key(m.Client.Addr()))
+	r := m.Snapshot()
+	l := ls.line(limit.Key(r.Client.Addr()))
 	l.Tunnels++
-	l.Up, l.Down = l.Up+m.Up, l.Down+m.Down
-	l.RateUp, l.RateDown = l.RateUp+m.rateUp, l.RateDown+m.rateDown
+	l.Up, l.Down = l.Up+r.Up, l.Down+r.Down
+	l.RateUp, l.RateDown = l.RateUp+m.up, l.RateDown+m.down
 }

@@ -24,10 +24,11 @@ const (
 	chunk = 64 << 10
 )
 
-// measured is a live transaction and how fast its bytes move.
+// measured is a live transaction and how fast its bytes move. Its record is made when
+// it is written: one that takes its time to read the answer would keep thousands.
 type measured struct {
-	track.Record
-	rateUp, rateDown int64 // bytes per second
+	track.Entry
+	up, down int64 // bytes of the first look; then bytes per second
 }
 
 // measure looks twice at those live transactions that fit.
@@ -38,18 +39,14 @@ func (h *Handler) measure(ctx context.Context, entries []track.Entry, fits func(
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	type first struct {
-		live     track.Live
-		up, down int64
-	}
-	var firsts []first
+	var list []measured
 	began := time.Now()
 	for _, e := range entries {
 		if r := e.Snapshot(); fits(&r) {
-			firsts = append(firsts, first{e.Live, r.Up, r.Down})
+			list = append(list, measured{e, r.Up, r.Down})
 		}
 	}
-	if len(firsts) == 0 {
+	if len(list) == 0 {
 		return nil, nil
 	}
 	select {
@@ -58,10 +55,10 @@ func (h *Handler) measure(ctx context.Context, entries []track.Entry, fits func(
 		return nil, ctx.Err()
 	}
 	seconds := time.Since(began).Seconds()
-	list := make([]measured, len(firsts))
-	for i, f := range firsts {
-		r := f.live.Snapshot()
-		list[i] = measured{r, rate(r.Up-f.up, seconds), rate(r.Down-f.down, seconds)}
+	for i := range list {
+		m := &list[i]
+		up, down := m.Bytes()
+		m.up, m.down = rate(up-m.up, seconds), rate(down-m.down, seconds)
 	}
 	return list, nil
 }
@@ -70,11 +67,12 @@ func rate(bytes int64, seconds float64) int64 { return int64(float64(bytes)/seco
 
 // appendTunnel appends a tunnel object with its age and rates.
 func appendTunnel(b []byte, objects *accesslog.ObjectEncoder, m *measured) []byte {
-	b = objects.Append(b, &m.Record, time.Time{})
+	r := m.Snapshot()
+	b = objects.Append(b, &r, time.Time{})
 	b = b[:len(b)-1] // the brace
-	b = strconv.AppendFloat(append(b, `,"age_seconds":`...), m.Total.Seconds(), 'f', 3, 64)
-	b = strconv.AppendInt(append(b, `,"rate_up":`...), m.rateUp, 10)
-	b = strconv.AppendInt(append(b, `,"rate_down":`...), m.rateDown, 10)
+	b = strconv.AppendFloat(append(b, `,"age_seconds":`...), r.Total.Seconds(), 'f', 3, 64)
+	b = strconv.AppendInt(append(b, `,"rate_up":`...), m.up, 10)
+	b = strconv.AppendInt(append(b, `,"rate_down":`...), m.down, 10)
 	return append(b, '}')
 }
 

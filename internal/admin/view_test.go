@@ -2,11 +2,15 @@ package admin
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -167,21 +171,69 @@ func BenchmarkRefusal(b *testing.B) {
 	}
 }
 
-// What a second costs with 5,000 transactions, all of which move. They have no
-// address here, so each is looked at closer than a tunnel would be.
-func BenchmarkTick(b *testing.B) {
+// transactions are a gate with that many under way.
+func transactions(t testing.TB, n int) (*gate.Gate, []*gate.Transaction) {
 	g := gate.New(&gate.Policy{}, func(*track.Record) {})
 	host, err := acl.ParseHost("example.com")
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	var list []*gate.Transaction
-	for i := range 5000 {
+	list := make([]*gate.Transaction, n)
+	for i := range list {
 		client := netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})
-		t := g.Begin(gate.Source{Listener: ":3128", Client: netip.AddrPortFrom(client, uint16(i))}, track.HTTP)
-		t.ToHost(host, 443)
-		list = append(list, t)
+		list[i] = g.Begin(gate.Source{Listener: ":3128", Client: netip.AddrPortFrom(client, uint16(i))}, track.HTTP)
+		list[i].ToHost(host, 443)
 	}
+	return g, list
+}
+
+// stuck is the client of an answer that it takes nothing of until the channel closes.
+type stuck struct {
+	head
+	writes chan struct{} // has one for each that has begun
+	until  chan struct{}
+}
+
+func (s *stuck) Write(p []byte) (int, error) {
+	s.writes <- struct{}{}
+	<-s.until
+	return 0, io.ErrClosedPipe
+}
+
+// Whoever asks for thousands of tunnels and does not read the answer keeps little of
+// the proxy's memory: 56 bytes for each tunnel, and one chunk.
+func TestAnAnswerThatIsNotReadTakesLittleMemory(t *testing.T) {
+	const tunnels, clients = 5000, 20
+	g, _ := transactions(t, tunnels)
+	h := New(Options{Gate: g})
+	writes, until := make(chan struct{}), make(chan struct{})
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	var wg sync.WaitGroup
+	for range clients {
+		w := &stuck{head{header: make(http.Header)}, writes, until}
+		wg.Go(func() { h.ServeHTTP(w, httptest.NewRequest("GET", "/tunnels", nil)) })
+	}
+	for range clients {
+		<-writes
+	}
+	each := (heap() - before) / clients
+	close(until)
+	wg.Wait()
+	if most := int64(tunnels*100 + 4*chunk); each > most {
+		t.Errorf("each takes %d bytes, more than %d", each, most)
+	}
+}
+
+// What a second costs with 5,000 transactions, all of which move. They have no
+// address here, so each is looked at closer than a tunnel would be.
+func BenchmarkTick(b *testing.B) {
+	g, list := transactions(b, 5000)
 	v := newView(&Options{Gate: g, Totals: func() (int64, int64, map[string]uint64) { return 0, 0, nil }}, &refusals{})
 	b.ReportAllocs()
 	for b.Loop() {
