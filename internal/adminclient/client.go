@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Client asks one admin address. It may be used by several goroutines at once.
@@ -142,13 +143,21 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values) 
 	return nil, refusal(resp, path)
 }
 
-// refusal reads {"error": "…"}.
+// refusal reads {"error": "…"}. When the proxy does not run, any user of the machine
+// may answer in its place; what a terminal would obey is not taken over.
 func refusal(resp *http.Response, path string) error {
 	var body struct{ Error string }
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err == nil && json.Unmarshal(b, &body) == nil && body.Error != "" {
-		return &Error{resp.StatusCode, body.Error}
+		return &Error{resp.StatusCode, strings.Map(printable, body.Error)}
 	}
 	return &Error{resp.StatusCode, fmt.Sprintf("it answers %d %s to %s",
 		resp.StatusCode, strings.ToLower(http.StatusText(resp.StatusCode)), path)}
+}
+
+func printable(r rune) rune {
+	if unicode.IsPrint(r) {
+		return r
+	}
+	return unicode.ReplacementChar
 }

@@ -79,6 +79,8 @@ func TestARefusalIsTheProxysOwnSentence(t *testing.T) {
 		switch r.URL.Path {
 		case "/tunnels/1":
 			http.Error(w, `{"error":"no tunnel 1 is live"}`, http.StatusNotFound)
+		case "/tunnels/2":
+			http.Error(w, `{"error":"\u001b[2Jno \u202e\"tunnel\""}`, http.StatusNotFound)
 		case "/healthz":
 			http.Error(w, "", http.StatusTeapot)
 		case "/clients":
@@ -93,6 +95,9 @@ func TestARefusalIsTheProxysOwnSentence(t *testing.T) {
 	var answer struct{}
 	if err := c.Delete(within(t), "/tunnels/1", nil, &answer); !errors.As(err, &e) || *e != (Error{404, "no tunnel 1 is live"}) {
 		t.Errorf("%#v", err)
+	}
+	if err := c.Delete(within(t), "/tunnels/2", nil, &answer); !errors.As(err, &e) || *e != (Error{404, "\uFFFD[2Jno \uFFFD\"tunnel\""}) {
+		t.Errorf("what a terminal obeys: %#v", err)
 	}
 	if err := c.Get(within(t), "/events", nil, &answer); err == nil || err.Error() != "it answers 404 not found to /events" {
 		t.Errorf("%v", err)
@@ -193,18 +198,30 @@ func TestTheFeedTellsWhatItKnows(t *testing.T) {
 }
 
 func TestAFeedThatIsNoFeedIsAnError(t *testing.T) {
+	const start = "event: start\ndata: {}\n\n"
 	for _, body := range []string{
-		"event: tick\ndata: {\"moved\":[[\"a\",5]]}\n\n",
-		"event: tick\ndata: {\"moved\":[[\"a\",5,6,7]]}\n\n",
+		start + "event: tick\ndata: {\"moved\":[[\"a\",5]]}\n\n",
+		start + "event: tick\ndata: {\"moved\":[[\"a\",5,6,7]]}\n\n",
+		start + "event: tick\ndata: {\"moved\":[null]}\n\n",
+		start + "event: tick\ndata: {\"opened\":[null]}\n\n",
+		start + "event: tick\ndata: {\"refused\":[{},null]}\n\n",
+		"event: start\ndata: {\"tunnels\":[null]}\n\n",
+		"event: start\ndata: {\"refusals\":[null]}\n\n",
 		"event: start\ndata: <html>\n\n",
+		"event: tick\ndata: {}\n\n" + start, // of what?
 	} {
 		c := onLoopback(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) })
 		feed, err := c.Feed(within(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ev, err := feed.Next(); err == nil {
-			t.Errorf("%q gives %+v", body, ev)
+		if strings.HasPrefix(body, start) {
+			if _, err := feed.Next(); err != nil {
+				t.Error(err)
+			}
+		}
+		if ev, err := feed.Next(); err == nil || err == io.EOF {
+			t.Errorf("%q gives %+v, %v", body, ev, err)
 		}
 		feed.Close()
 	}

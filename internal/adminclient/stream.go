@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -29,6 +30,7 @@ type Feed struct {
 	mute   *time.Timer // cancels the request
 	stop   context.CancelCauseFunc
 	ctx    context.Context
+	begun  bool // the start was read
 }
 
 var errSilent = fmt.Errorf("no news for %v", silence)
@@ -43,7 +45,7 @@ func (c *Client) Feed(ctx context.Context) (*Feed, error) {
 		defer stop(nil)
 		return nil, cause(ctx, err)
 	}
-	return &Feed{resp.Body, newReader(resp.Body), mute, stop, ctx}, nil
+	return &Feed{body: resp.Body, events: newReader(resp.Body), mute: mute, stop: stop, ctx: ctx}, nil
 }
 
 // Next waits for the next event. Events that it does not know it leaves out. The
@@ -56,8 +58,17 @@ func (f *Feed) Next() (Event, error) {
 		}
 		f.mute.Reset(silence)
 		ev, err := decode(name, data)
-		if ev != nil || err != nil {
-			return ev, err
+		if err != nil {
+			return nil, err
+		}
+		if _, starts := ev.(*Start); starts {
+			f.begun = true
+		}
+		if ev != nil && !f.begun {
+			return nil, fmt.Errorf("the feed begins with event %s", name)
+		}
+		if ev != nil {
+			return ev, nil
 		}
 	}
 }
@@ -94,7 +105,23 @@ func decode(name string, data []byte) (Event, error) {
 	if err := json.Unmarshal(data, ev); err != nil {
 		return nil, fmt.Errorf("event %s: %w", name, err)
 	}
+	for _, list := range transactions(ev) {
+		if slices.Contains(list, nil) {
+			return nil, fmt.Errorf("event %s: null in a list of transactions", name)
+		}
+	}
 	return ev, nil
+}
+
+// transactions returns the lists of them that an event has.
+func transactions(ev Event) [][]*Transaction {
+	switch ev := ev.(type) {
+	case *Start:
+		return [][]*Transaction{ev.Tunnels, ev.Refusals}
+	case *Tick:
+		return [][]*Transaction{ev.Opened, ev.Refused}
+	}
+	return nil
 }
 
 // reader takes a text/event-stream apart: HTML Living Standard, 9.2.6.
