@@ -63,8 +63,8 @@ func (v *view) tick() []byte {
 	b = appendList(b, "opened", c.opened)
 	b = appendList(b, "closed", c.closed)
 	b = appendList(b, "moved", c.moved)
-	v.fresh, v.refused = v.refusals.since(v.fresh[:0], v.refused, mostTold)
-	b = appendRefusals(append(b, `,"refused":`...), v.objects, v.fresh)
+	v.fresh, v.refused = v.refusals.since(v.fresh[:0], v.refused)
+	b = appendRefusals(append(b, `,"refused":`...), v.objects, atMost(v.fresh, mostTold))
 	clear(v.fresh)
 	b = v.clients.append(append(b, `,"clients":`...), "client", seconds)
 	b = v.hosts.append(append(b, `,"destinations":`...), "host", seconds)
@@ -83,9 +83,9 @@ func (v *view) start() []byte {
 	b = appendNumber(b, "max_tunnels", int64(v.o.Gate.Policy().MaxTunnels))
 	up, down, requests := v.o.Totals()
 	b = appendTotals(b, up, down, requests)
-	list, n := v.refusals.since(nil, 0, kept)
-	list = list[min(len(list), int(n-v.refused)):] // the next tick tells the latest
-	b = appendRefusals(append(b, `,"refusals":`...), v.objects, list[:min(len(list), mostTold)])
+	list, _ := v.refusals.since(nil, 0)
+	list = slices.DeleteFunc(list, func(r refusal) bool { return r.number > v.refused }) // the next tick tells these
+	b = appendRefusals(append(b, `,"refusals":`...), v.objects, atMost(list, mostTold))
 	c := changes{objects: v.objects}
 	for _, id := range slices.Sorted(maps.Keys(v.known)) {
 		r := v.known[id].Snapshot()

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"math"
 	"net/netip"
 	"time"
 
@@ -62,7 +63,7 @@ func newView(o *Options, rs *refusals) *view {
 		hosts:   groups[string]{of: make(map[string]*group)},
 	}
 	v.up, v.down, _ = o.Totals()
-	_, v.refused = rs.since(nil, 0, 0)
+	_, v.refused = rs.since(nil, math.MaxUint64)
 	v.changes.objects = v.objects
 	v.look(&v.changes)
 	v.clients.clear()

@@ -153,12 +153,51 @@ func TestALongTextIsCutWhereARefusalIsKept(t *testing.T) {
 	var s refusals
 	long := strings.Repeat("ä", 2000)
 	s.add(&track.Record{Path: long, Reason: long, User: long, Outcome: "malformed"}, time.Now())
-	list, n := s.since(nil, 0, kept)
+	list, n := s.since(nil, 0)
 	if r := list[0]; n != 1 || len(r.Path) != longest+3 || len(r.Reason) != longest+3 || len(r.User) != longest+3 {
 		t.Errorf("%d refusals, the path has %d bytes", n, len(r.Path))
 	}
-	if list, n = s.since(nil, 1, kept); len(list) != 0 || n != 1 {
+	if list, n = s.since(nil, 1); len(list) != 0 || n != 1 {
 		t.Errorf("%d that are new of %d", len(list), n)
+	}
+}
+
+// A scan drives its own refusals out, in the list and in what a watcher is told, and
+// nobody else's.
+func TestAScanHidesNoRefusalOfOthers(t *testing.T) {
+	var s refusals
+	refuse := func(client string) {
+		s.add(&track.Record{Client: netip.MustParseAddrPort(client), Outcome: "rule_denied"}, time.Now())
+	}
+	told := func(list []refusal) map[string]int {
+		clients := make(map[string]int)
+		for i, r := range list {
+			clients[r.Client.Addr().String()]++
+			if i > 0 && r.number >= list[i-1].number {
+				t.Fatalf("number %d comes after %d", r.number, list[i-1].number)
+			}
+		}
+		return clients
+	}
+	refuse("192.0.2.7:1")
+	for i := range 5000 {
+		refuse("203.0.113.66:1")
+		refuse(fmt.Sprintf("[2001:db8::%x]:1", i)) // a /64 is one client
+		if i == 2000 {
+			refuse("192.0.2.8:1")
+			refuse("192.0.2.8:1")
+		}
+	}
+	all, n := s.since(nil, 0)
+	clients := told(all)
+	if n != 10_003 || len(all) != kept || clients["192.0.2.7"] != 1 || clients["192.0.2.8"] != 2 || clients["203.0.113.66"] < kept/2-2 || len(s.of) != 4 {
+		t.Errorf("%d of %d: %v", len(all), n, clients)
+	}
+	if clients := told(atMost(all, 50)); clients["192.0.2.7"] != 1 || clients["192.0.2.8"] != 2 || clients["203.0.113.66"] < 20 {
+		t.Errorf("of few: %v", clients)
+	}
+	if all[0].number != n || len(atMost(all[:50], 50)) != 50 {
+		t.Errorf("the latest is %d of %d", all[0].number, n)
 	}
 }
 
