@@ -1,9 +1,12 @@
 package top
 
 import (
+	"net/netip"
+	"slices"
 	"time"
 
 	"sluice/internal/adminclient"
+	"sluice/internal/limit"
 )
 
 const (
@@ -104,8 +107,30 @@ func (s *state) tick(ev *adminclient.Tick) {
 	}
 	if len(ev.Refused) > 0 {
 		all := append(append([]*adminclient.Transaction(nil), ev.Refused...), s.refusals...)
-		s.refusals = all[:min(len(all), keptRefusals)]
+		s.refusals = atMost(all, keptRefusals)
 	}
+}
+
+// atMost returns so many of a list that has the latest first. The client with most of
+// them loses its oldest, so that a scan hides nobody else's.
+func atMost(list []*adminclient.Transaction, most int) []*adminclient.Transaction {
+	of := make(map[netip.Addr][]int) // places in the list, the oldest last
+	for i, t := range list {
+		key := limit.Key(address(t.Client))
+		of[key] = append(of[key], i)
+	}
+	for range len(list) - most {
+		var from netip.Addr
+		out := -1
+		for key, places := range of {
+			if n, m := len(places), len(of[from]); n > m || n == m && places[n-1] > out {
+				from, out = key, places[n-1]
+			}
+		}
+		of[from] = of[from][:len(of[from])-1]
+		list[out] = nil
+	}
+	return slices.DeleteFunc(list, func(t *adminclient.Transaction) bool { return t == nil })
 }
 
 func (s *state) move(m adminclient.Moved, seconds float64) {

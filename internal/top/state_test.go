@@ -3,6 +3,7 @@ package top
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,5 +74,32 @@ func TestAScanDoesNotFillTheMemory(t *testing.T) {
 	}
 	if len(m.state.historyUp) != historyLength {
 		t.Errorf("%d ticks are remembered", len(m.state.historyUp))
+	}
+}
+
+// However fast one client's refusals come, those of others stay in sight.
+func TestAScanHidesNoRefusalOfOthers(t *testing.T) {
+	m := begun()
+	m.event(&adminclient.Tick{Time: noon, Refused: []*adminclient.Transaction{
+		refused("000000000000000a", 0, "192.0.2.7", "x", "rule_denied"), refused("000000000000000b", 0, "2001:db8:7::1", "x", "rule_denied")}})
+	for i := range 10 {
+		var scan []*adminclient.Transaction
+		for j := range 50 {
+			scan = append(scan, refused(fmt.Sprintf("%016d", 100*i+j), i, "203.0.113.66", "x", "rule_denied"),
+				refused(fmt.Sprintf("%016d", 100*i+j+50), i, fmt.Sprintf("2001:db8::%d:%d", i, j), "x", "rule_denied"))
+		}
+		m.event(&adminclient.Tick{Time: noon.Add(time.Duration(i+1) * time.Second), Refused: scan})
+	}
+	list := m.state.refusals
+	for _, id := range []string{"000000000000000a", "000000000000000b"} {
+		if !slices.ContainsFunc(list, func(t *adminclient.Transaction) bool { return t.ID == id }) {
+			t.Errorf("of %d refusals none is %s", len(list), id)
+		}
+	}
+	if len(list) != keptRefusals {
+		t.Errorf("%d are kept", len(list))
+	}
+	if list[0].ID != "0000000000000900" {
+		t.Errorf("the latest is %s", list[0].ID)
 	}
 }
