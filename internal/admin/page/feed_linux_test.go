@@ -1,6 +1,7 @@
 package page_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -113,5 +114,37 @@ func TestReloadsAndDrainsAreToldAtTheTop(t *testing.T) {
 	b.photograph("draining")
 	if got := b.text("#tunnel-empty"); got != "No tunnel is open. Clients connect to :3128 or :1080." {
 		t.Errorf("without tunnels it says %q", got)
+	}
+}
+
+// A scan drives its own refusals out of the list, and nobody else's.
+func TestAScanHidesNoRefusalOfOthers(t *testing.T) {
+	f := newFeed(t, func() object { return starting() })
+	b := newBrowser(t)
+	b.open(f.URL)
+	refusals := func(first, n int, client func(i int) string) (list []object) {
+		for i := range n {
+			o := tunnelObject(first-i, client(i), "denied.example.com")
+			o["time"], o["outcome"], o["reason"] = o["start"], "rule_denied", "no rule"
+			list = append(list, o)
+		}
+		return list
+	}
+	f.send("tick", ticking(1, 0, object{"refused": refusals(1, 1, func(int) string { return "192.0.2.7" })}))
+	b.until(`document.getElementById("refusal-rows").textContent.includes("192.0.2.7")`)
+	for n := 2; n < 6; n++ {
+		f.send("tick", ticking(n, 0, object{"refused": refusals(1000*n, 100, func(i int) string {
+			if i%2 == 0 {
+				return "203.0.113.66"
+			}
+			return fmt.Sprintf("2001:db8::%d:%d", n, i) // a /64 is one client
+		})}))
+	}
+	b.until(`document.getElementById("refusal-rows").textContent.includes("2001:db8::5:")`)
+	if shown := b.text("#refusal-rows"); !strings.Contains(shown, "192.0.2.7") {
+		t.Error("the refusal of another client is gone")
+	}
+	if n := b.eval(`document.querySelectorAll("#refusal-rows > li").length`); n != "100" {
+		t.Errorf("%s refusals are shown", n)
 	}
 }

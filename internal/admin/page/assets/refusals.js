@@ -1,10 +1,32 @@
 // The latest refusals, each with its explanation under the rules now in force.
 // While somebody reads them, newer ones wait behind a button.
 
+import { addressKey } from "./address.js";
 import { byId, element, keyed, setTime } from "./dom.js";
 import { counted, hostPort, meaning, plain } from "./text.js";
 
 const keep = 100;
+
+// The latest of a list that has the latest first. The client with most of them loses
+// its oldest, so that a scan hides nobody else's. A client is an IPv4 address or the
+// /64 of an IPv6 one.
+function latest(list) {
+  const clients = new Map(); // places in the list, the oldest last
+  list.forEach((refusal, place) => {
+    const address = plain(refusal.client);
+    const client = addressKey(address).slice(0, address.includes(":") ? 16 : 32);
+    if (!clients.has(client)) clients.set(client, []);
+    clients.get(client).push(place);
+  });
+  const out = new Set();
+  while (list.length - out.size > keep) {
+    let most = [];
+    for (const places of clients.values())
+      if (places.length > most.length || (places.length === most.length && places.at(-1) > most.at(-1))) most = places;
+    out.add(most.pop());
+  }
+  return list.filter((_, place) => !out.has(place));
+}
 
 export class Refusals {
   constructor() {
@@ -28,14 +50,14 @@ export class Refusals {
   replace(now, list) {
     this.now = now;
     this.waiting = [];
-    this.list = list.slice(0, keep);
+    this.list = latest(list);
     this.draw();
   }
 
   tick(now, fresh) {
     this.now = now;
     if (fresh.length === 0 && this.waiting.length === 0) return;
-    this.waiting = [...fresh, ...this.waiting].slice(0, keep);
+    this.waiting = latest([...fresh, ...this.waiting]);
     if (!this.read()) this.take();
     this.draw();
   }
@@ -46,7 +68,7 @@ export class Refusals {
   }
 
   take() {
-    this.list = [...this.waiting, ...this.list].slice(0, keep);
+    this.list = latest([...this.waiting, ...this.list]);
     this.waiting = [];
     const ids = new Set(this.list.map((r) => r.id));
     for (const id of this.open.keys()) if (!ids.has(id)) this.open.delete(id);
