@@ -42,7 +42,8 @@ clients = [%q]
 		args     []string
 		sentence string
 	}{
-		{"no rule lets it", allowed, fmt.Sprintf("sluice: no rule lets %s reach %s", who, where)},
+		{"no rule lets it", allowed, fmt.Sprintf("sluice: no rule lets %s reach %s; rule command-line admits this client, but not to that host; "+
+			"preset @docker-hub has it, and %s, which this client reached within the last minute, may have redirected it there", who, where, RegistryName)},
 		{"a rule denies it", []string{"--config", file}, fmt.Sprintf("sluice: rule no-cdn denies %s to %s", where, who)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
