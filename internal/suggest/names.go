@@ -133,20 +133,36 @@ func (d *domain) patterns(name string, group func(pattern string, names []string
 		p, n := below.patterns(strings.TrimSuffix(label+"."+name, "."), group)
 		patterns, names = append(patterns, p...), append(names, n...)
 	}
-	if len(patterns) > few && isOwned(name) {
+	if len(patterns) > few && isOwned(name, names) {
 		patterns = []string{"." + name}
 		group(patterns[0], names)
 	}
 	return patterns, names
 }
 
-// isOwned tells whether a domain belongs to somebody, with all that is in it.
-func isOwned(name string) bool {
-	if name == "" {
+// letting are labels under which clouds let names to anybody: s3 in a region of
+// amazonaws.com, blob in core.windows.net, map in fastly.net. The package
+// publicsuffix does not list what it has below a domain, it can only be asked for a
+// name at a time.
+var letting = []string{
+	"x", "s3", "compute", "elb", "execute-api", "blob", "blob.core", "web.core", "servicebus", "cloudapp", "map", "ssl", "global.ssl", "app", "cloud", "pages",
+}
+
+// isOwned tells whether a domain belongs to somebody with all that is in it, as far as
+// is known: neither it nor what is below it, of the names that were seen and of the
+// usual ones, is a public suffix, whose names belong to others.
+func isOwned(name string, seen []string) bool {
+	if name == "" || suffix(name) == name {
 		return false
 	}
-	suffix, _ := publicsuffix.PublicSuffix(name)
-	return suffix != name
+	within := func(s string) bool { return len(suffix(s)) > len(name) }
+	return !slices.ContainsFunc(seen, within) &&
+		!slices.ContainsFunc(letting, func(label string) bool { return within("x." + label + "." + name) })
+}
+
+func suffix(name string) string {
+	s, _ := publicsuffix.PublicSuffix(name)
+	return s
 }
 
 // byNetwork finds the networks that stand for addresses: with more than few of them.

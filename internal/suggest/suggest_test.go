@@ -87,9 +87,15 @@ func TestWhatIsSuggested(t *testing.T) {
 	}{
 		"clients that go to the same places": {[]string{"192.0.2.1 a.example:443", "192.0.2.1 b.test:80", "192.0.2.2 b.test:443", "192.0.2.2 a.example:80", "2001:db8::1 b.test:443"}, Options{},
 			[]string{"192.0.2.1 192.0.2.2 to a.example b.test", "2001:db8::1 to b.test"}},
-		"two names of a domain":    {[]string{"192.0.2.1 a.example.com:443", "192.0.2.1 b.example.com:443"}, Options{}, []string{"192.0.2.1 to a.example.com b.example.com"}},
-		"three names of a domain":  {[]string{"192.0.2.1 a.example.com:443", "192.0.2.1 b.example.com:443", "192.0.2.1 x.c.example.com:443"}, Options{}, []string{"192.0.2.1 to .example.com"}},
-		"a domain below":           {[]string{"192.0.2.1 1.cdn.example.com:443", "192.0.2.1 2.cdn.example.com:443", "192.0.2.1 3.cdn.example.com:443", "192.0.2.1 www.example.com:443"}, Options{}, []string{"192.0.2.1 to .cdn.example.com www.example.com"}},
+		"two names of a domain":   {[]string{"192.0.2.1 a.example.com:443", "192.0.2.1 b.example.com:443"}, Options{}, []string{"192.0.2.1 to a.example.com b.example.com"}},
+		"three names of a domain": {[]string{"192.0.2.1 a.example.com:443", "192.0.2.1 b.example.com:443", "192.0.2.1 x.c.example.com:443"}, Options{}, []string{"192.0.2.1 to .example.com"}},
+		"a domain below":          {[]string{"192.0.2.1 1.cdn.example.com:443", "192.0.2.1 2.cdn.example.com:443", "192.0.2.1 3.cdn.example.com:443", "192.0.2.1 www.example.com:443"}, Options{}, []string{"192.0.2.1 to .cdn.example.com www.example.com"}},
+		"names beside what a cloud lets to anybody": {
+			[]string{"192.0.2.1 sts.us-east-1.amazonaws.com:443", "192.0.2.1 ec2.us-east-1.amazonaws.com:443", "192.0.2.1 ssm.us-east-1.amazonaws.com:443"}, Options{},
+			[]string{"192.0.2.1 to ec2.us-east-1.amazonaws.com ssm.us-east-1.amazonaws.com sts.us-east-1.amazonaws.com"}},
+		"names of which one is let to anybody": {
+			[]string{"192.0.2.1 a.mythic-beasts.com:443", "192.0.2.1 b.mythic-beasts.com:443", "192.0.2.1 x.y.caracal.mythic-beasts.com:443"}, Options{},
+			[]string{"192.0.2.1 to a.mythic-beasts.com b.mythic-beasts.com x.y.caracal.mythic-beasts.com"}},
 		"names of a public suffix": {[]string{"192.0.2.1 a.co.uk:443", "192.0.2.1 b.co.uk:443", "192.0.2.1 c.co.uk:443"}, Options{}, []string{"192.0.2.1 to a.co.uk b.co.uk c.co.uk"}},
 		"customers of a cloud": {[]string{"192.0.2.1 a.cloudfront.net:443", "192.0.2.1 b.cloudfront.net:443", "192.0.2.1 c.cloudfront.net:443", "192.0.2.1 a.github.io:443", "192.0.2.1 b.github.io:443", "192.0.2.1 c.github.io:443"}, Options{},
 			[]string{"192.0.2.1 to a.github.io b.github.io c.github.io a.cloudfront.net b.cloudfront.net c.cloudfront.net"}},
