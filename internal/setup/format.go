@@ -18,6 +18,7 @@ const (
 	DropIn      Format = "systemd drop-in"        // Environment="NAME=value" below [Service]
 	JSON        Format = "JSON"                   // objects within objects
 	INI         Format = "INI file"               // name = value below [section]
+	Git         Format = "git configuration"      // the same, with git's rules for quotes and indents
 	Properties  Format = "Java properties"        // name=value, by java.util.Properties
 	Maven       Format = "Maven's settings (XML)" // <proxy> elements with our own ids
 	Own         Format = "file of its own"        // a text that nobody else writes to
@@ -37,6 +38,14 @@ func (f Format) edit(old []byte, settings []Setting) ([]byte, error) {
 		return editDropIn(old, settings)
 	case JSON:
 		return editJSON(old, settings)
+	case INI:
+		return editINI(old, settings)
+	case Git:
+		return editGit(old, settings)
+	case Properties:
+		return editProperties(old, settings)
+	case Maven:
+		return editMaven(old, settings)
 	}
 	return nil, fmt.Errorf("no text can be made for the format %s", f)
 }

@@ -128,6 +128,12 @@ func (o Options) SOCKS() bool { return o.Proxy.Scheme == "socks5" }
 // for their owner alone.
 func (o Options) Secret() bool { return o.Proxy.User != nil }
 
+// user and password of the proxy's URL, as they are before they are escaped.
+func (o Options) user() (name, password string) {
+	password, _ = o.Proxy.User.Password()
+	return o.Proxy.User.Username(), password
+}
+
 // always are the names that the proxy never is to be asked for: they mean this
 // machine or its network, and the proxy would look on its own side. 169.254.169.254
 // is where clouds tell a machine of itself. ".local" is RFC 6762's; ".internal" is

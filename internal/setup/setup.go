@@ -21,7 +21,7 @@ type Client struct {
 	// Destination is what the client asks a proxy for first, as HOST:PORT.
 	Destination string
 	// SOCKS tells in a sentence what the client makes of a SOCKS5 proxy. It begins
-	// with "no" where the client cannot use one.
+	// with "not" where the client cannot use one.
 	SOCKS string
 	// Places are the alternatives. A host has one of them: the first whose Test
 	// succeeds.
@@ -45,6 +45,8 @@ type Place struct {
 	Asked     bool
 	Otherwise string
 	Files     []File
+	// Typed are commands that do without a file; nil: there are none.
+	Typed func(Options) []string
 	// Reload are shell commands that make the client read its files, after a change
 	// and after its undoing alike.
 	Reload []string
@@ -63,7 +65,8 @@ type File struct {
 }
 
 // Setting is a name and its value. Section is the heading in a file that has
-// headings, and dots in the name of a JSON setting lead into objects.
+// headings, and dots in the name of a JSON setting lead into objects. An empty Value
+// says that the setting is not to be there.
 type Setting struct{ Section, Name, Value string }
 
 // Check is a shell command that prints what a client has been told.
@@ -72,15 +75,16 @@ type Check struct {
 	// Wants is what the output has to contain; nil: the proxy's HOST:PORT. No client
 	// shows more of it than that alike: docker info hides credentials.
 	Wants func(Options) string
-	// New says that only a session that begins after the change can show it.
-	New bool
+	// When says when it can be seen, as "in a new session"; empty: at once.
+	When string
 }
 
 // Clients returns every client, in the order in which they are listed. The caller
 // owns the slice.
 func Clients() []Client {
 	return []Client{
-		docker(),
+		docker(), containerd(), podman(), buildkit(), kubernetes(), compose(),
+		apt(), dnf(), git(), pip(), npm(), maven(), gradle(), java(), golang(), shell(),
 	}
 }
 
@@ -104,7 +108,7 @@ func Lookup(name string) (Client, bool) {
 }
 
 // TakesSOCKS tells whether the client can use a SOCKS5 proxy.
-func (c Client) TakesSOCKS() bool { return !strings.HasPrefix(c.SOCKS, "no") }
+func (c Client) TakesSOCKS() bool { return !strings.HasPrefix(c.SOCKS, "not") }
 
 // Edit returns what the file shall hold instead of old, or an error that says what
 // is wrong with old. A file that is not there is nil. A file that says all of it

@@ -19,11 +19,11 @@ func (c Client) Write(w io.Writer, o Options) {
 		p.write(w, o, len(c.Places) > 1)
 	}
 	if c.Verify.Command != "" {
-		session := ""
-		if c.Verify.New {
-			session = " in a new session"
+		when := c.Verify.When
+		if when != "" {
+			when = " " + when
 		}
-		fmt.Fprintf(w, "\n# See whether it took them%s; %s should show:\n    %s\n", session, c.Verify.wants(o), c.Verify.Command)
+		fmt.Fprintf(w, "\n# See whether it took them%s; %s should show:\n    %s\n", when, c.Verify.wants(o), c.Verify.Command)
 	}
 	if len(c.Notes) > 0 {
 		fmt.Fprintln(w, "\n# Good to know:")
@@ -46,6 +46,9 @@ func (p Place) write(w io.Writer, o Options, named bool) {
 		for line := range strings.Lines(f.Content(o)) {
 			fmt.Fprint(w, "    ", line)
 		}
+	}
+	if p.Typed != nil {
+		fmt.Fprintf(w, "    %s\n", strings.Join(p.Typed(o), "\n    "))
 	}
 	if len(p.Reload) > 0 {
 		fmt.Fprintln(w, "\n# Then:")
