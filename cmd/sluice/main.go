@@ -32,6 +32,7 @@ func commands() []command {
 		{"explain", "[--config FILE] --client IP --to HOST:PORT [--user NAME]", "tell which rule decides, and why, rule by rule", explainRequest},
 		{"suggest", "[--config FILE] [--refused] [--widen] LOG...", "write the rules that allow what access logs show, Sluice's or Squid's", suggestRules},
 		{"presets", "[--check [--proxy URL] [--json]] [NAME...]", "list the destination presets, or the hosts of some; or ask whether these are still there", showPresets},
+		{"setup", "[CLIENT --proxy URL [--no-proxy LIST] [--dry-run | --apply]] | [CLIENT --undo]", "tell a client of the relay: print what to put where, or do it, or undo it", setUpClient},
 		{"top", "[--config FILE] [--admin ADDR] [--once]", "show on the terminal what passes through a running proxy now", showTop},
 		{"healthcheck", "[--config FILE]", "ask a running proxy whether it is well", healthcheck},
 		{"version", "", "print the version", showVersion},

@@ -201,11 +201,11 @@ func unknownKey(at where, key string, value any, t reflect.Type) *fault {
 	if isTable(value) {
 		f.problem = fmt.Sprintf("unknown table [%s]", dotted(at, key))
 	}
-	if homes := homesOf(key); len(homes) > 0 && !isTable(value) && nearest(key, keysOf(t)) == "" {
+	if homes := homesOf(key); len(homes) > 0 && !isTable(value) && Nearest(key, keysOf(t)) == "" {
 		f.fix = "it belongs " + strings.Join(homes, " or ")
 		return f
 	}
-	if near := nearest(key, keysOf(t)); near != "" {
+	if near := Nearest(key, keysOf(t)); near != "" {
 		f.fix = fmt.Sprintf("did you mean %s?", spelled(near, t))
 		return f
 	}

@@ -2,10 +2,10 @@ package config
 
 import "strings"
 
-// nearest returns the one of the known words that is most likely meant by word,
+// Nearest returns the one of the known words that is most likely meant by word,
 // or "" when none is near: by letters left out, added, changed or swapped with
 // the next one, capitals not counting; failing that, by its beginning.
-func nearest(word string, known []string) string {
+func Nearest(word string, known []string) string {
 	const longest = 64 // nothing known is longer, and the cost is quadratic
 	if len(word) > longest {
 		return ""

@@ -9,7 +9,7 @@ func TestTheNearestWordIsTheOneMeant(t *testing.T) {
 		"port": "ports", "tos": "to", "dwonlaod": "download", "allow-private": "allow_private", "allow": "allow_private",
 		"": "", "colour": "", "x": "", "destinations": "",
 	} {
-		if got := nearest(word, known); got != want {
+		if got := Nearest(word, known); got != want {
 			t.Errorf("%q: got %q, want %q", word, got, want)
 		}
 	}

@@ -111,7 +111,7 @@ func (b *builder) unknownUser(name string) *fault {
 		names = append(names, u.Name)
 	}
 	f := faultf("add a [[user]] with this name", "there is no user %q", name)
-	if near := nearest(name, names); near != "" {
+	if near := Nearest(name, names); near != "" {
 		f.fix = fmt.Sprintf("did you mean %q?", near)
 	}
 	return f
@@ -227,7 +227,7 @@ func (b *builder) destinationFault(s string, err error) *fault {
 	var noPreset *acl.PresetError
 	if errors.As(err, &noPreset) {
 		f := &fault{problem: err.Error()}
-		if near := nearest(noPreset.Name, b.presets.Names); near != "" {
+		if near := Nearest(noPreset.Name, b.presets.Names); near != "" {
 			f.fix = fmt.Sprintf("did you mean %q?", "@"+near)
 		} else if len(b.presets.Names) > 0 {
 			f.fix = "the presets are @" + strings.Join(b.presets.Names, ", @")

@@ -56,9 +56,10 @@ func podman() Client {
 		SOCKS:       "yes: podman and skopeo leave the look-up of names to the proxy",
 		Places: []Place{
 			{
-				Name:  "system",
-				Where: forEverybody,
-				Test:  root,
+				Name:      "system",
+				Where:     forEverybody,
+				Test:      root,
+				Everybody: true,
 				Files: []File{
 					{Path: "/etc/containers/containers.conf.d/50-sluice.conf", Format: Own, Body: containersConf},
 					{Path: "/etc/profile.d/sluice-podman.sh", Format: Exports, Settings: goVariables},

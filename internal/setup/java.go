@@ -63,10 +63,11 @@ func java() Client {
 		SOCKS:       "yes, but names are looked up on this host, not at the proxy",
 		Places: []Place{
 			{
-				Name:  "system",
-				Where: forEverybody,
-				Test:  root,
-				Files: []File{{Path: "/etc/profile.d/sluice-java.sh", Format: Own, Body: javaOptions}},
+				Name:      "system",
+				Where:     forEverybody,
+				Test:      root,
+				Everybody: true,
+				Files:     []File{{Path: "/etc/profile.d/sluice-java.sh", Format: Own, Body: javaOptions}},
 			},
 			{
 				Name:  "user",

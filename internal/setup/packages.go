@@ -103,10 +103,11 @@ func pip() Client {
 		SOCKS:       "not without PySocks, which pip cannot fetch through it: python3 -m pip install pysocks from elsewhere first, or take http://",
 		Places: []Place{
 			{
-				Name:  "system",
-				Where: forEverybody,
-				Test:  root,
-				Files: []File{{Path: "/etc/pip.conf", Format: INI, Settings: settings}},
+				Name:      "system",
+				Where:     forEverybody,
+				Test:      root,
+				Everybody: true,
+				Files:     []File{{Path: "/etc/pip.conf", Format: INI, Settings: settings}},
 			},
 			{
 				Name:  "user",
@@ -140,7 +141,7 @@ func npm() Client {
 				}
 			}}},
 		}},
-		Verify: Check{Command: "npm config get https-proxy"},
+		Verify: Check{Command: "cd / && npm config get https-proxy"},
 		Notes: []string{
 			"npm compares exceptions by the end of the name; CIDRs mean nothing to it, and are left out.",
 			"Scripts of packages that download by themselves read the environment: sluice setup shell. Node's own fetch looks at it only with NODE_USE_ENV_PROXY=1, from Node 24 on.",

@@ -18,10 +18,11 @@ func git() Client {
 		SOCKS:       "yes, as socks5h://",
 		Places: []Place{
 			{
-				Name:  "system",
-				Where: forEverybody,
-				Test:  root,
-				Files: []File{{Path: "/etc/gitconfig", Format: Git, Settings: settings}},
+				Name:      "system",
+				Where:     forEverybody,
+				Test:      root,
+				Everybody: true,
+				Files:     []File{{Path: "/etc/gitconfig", Format: Git, Settings: settings}},
 			},
 			{
 				Name:  "user",
@@ -29,7 +30,7 @@ func git() Client {
 				Files: []File{{Path: "~/.gitconfig", Format: Git, Settings: settings}},
 			},
 		},
-		Verify: Check{Command: "git config --get http.proxy"},
+		Verify: Check{Command: "cd / && git config --get http.proxy"},
 		Notes: []string{
 			"Exceptions are taken from the variable no_proxy (sluice setup shell), or are written for each server: git config --system http.https://git.example.internal/.proxy ''.",
 			"git over SSH does not use it. Through Sluice: ProxyCommand nc -X connect -x HOST:PORT %h %p in ~/.ssh/config, with port 22 in the rule's ports.",
@@ -54,10 +55,11 @@ func golang() Client {
 		SOCKS:       "yes: the go command leaves the look-up of names to the proxy",
 		Places: []Place{
 			{
-				Name:  "system",
-				Where: forEverybody,
-				Test:  root,
-				Files: []File{{Path: "/etc/profile.d/sluice-go.sh", Format: Exports, Settings: goVariables}},
+				Name:      "system",
+				Where:     forEverybody,
+				Test:      root,
+				Everybody: true,
+				Files:     []File{{Path: "/etc/profile.d/sluice-go.sh", Format: Exports, Settings: goVariables}},
 			},
 			{
 				Name:  "user",
@@ -82,10 +84,11 @@ func shell() Client {
 		SOCKS:   "yes in curl and in programs in Go; not in wget",
 		Places: []Place{
 			{
-				Name:  "system",
-				Where: forEverybody,
-				Test:  root,
-				Files: []File{{Path: "/etc/profile.d/sluice-proxy.sh", Format: Exports, Settings: shellVariables}},
+				Name:      "system",
+				Where:     forEverybody,
+				Test:      root,
+				Everybody: true,
+				Files:     []File{{Path: "/etc/profile.d/sluice-proxy.sh", Format: Exports, Settings: shellVariables}},
 			},
 			{
 				Name:  "user",

@@ -44,6 +44,9 @@ type Place struct {
 	// no other is there; Otherwise is the reason to give where its Test fails.
 	Asked     bool
 	Otherwise string
+	// Everybody says that users read the files themselves, so that a password in
+	// them would be everybody's, or the files of use to nobody.
+	Everybody bool
 	Files     []File
 	// Typed are commands that do without a file; nil: there are none.
 	Typed func(Options) []string

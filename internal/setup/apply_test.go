@@ -1,0 +1,416 @@
+//go:build linux
+
+package setup
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// host is a directory that plays a machine, with programs of its own in front of the
+// real ones: what they are called with stands in calls.
+type host struct {
+	System
+	t     *testing.T
+	calls string
+}
+
+func newHost(t *testing.T, files map[string]string) *host {
+	t.Helper()
+	dir := t.TempDir()
+	h := &host{t: t, calls: filepath.Join(dir, "calls"), System: System{Root: filepath.Join(dir, "root"), Home: filepath.Join(dir, "home")}}
+	for _, d := range []string{h.Root, h.Home, filepath.Join(dir, "bin")} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", filepath.Join(dir, "bin")+":"+os.Getenv("PATH"))
+	for _, name := range []string{"systemctl", "service", "rc-service"} {
+		h.program(name, `echo "$0 $*" | sed 's,.*/,,' >>`+h.calls)
+	}
+	// docker info as of 20.10 and later, from what this daemon's files say.
+	h.program("docker", `cat "$root"/etc/systemd/system/docker.service.d/*.conf "$root"/etc/*/docker "$root"/etc/docker/daemon.json 2>/dev/null | grep -iE '^(export )?(Environment=.)?HTTPS_PROXY|https-proxy' || true`)
+	h.program("dockerd", `echo "Docker version 20.10.24+dfsg1, build 5d6db84"`)
+	for path, text := range files {
+		h.put(path, text)
+	}
+	return h
+}
+
+func (h *host) program(name, script string) {
+	h.t.Helper()
+	if err := os.WriteFile(filepath.Join(filepath.Dir(h.Root), "bin", name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *host) put(path, text string) {
+	h.t.Helper()
+	if err := os.MkdirAll(filepath.Dir(h.path(path)), 0o755); err != nil {
+		h.t.Fatal(err)
+	}
+	if err := os.WriteFile(h.path(path), []byte(text), 0o644); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *host) get(path string) string {
+	h.t.Helper()
+	text, err := os.ReadFile(h.path(path))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// called returns the commands of services since the last time.
+func (h *host) called() string {
+	text, _ := os.ReadFile(h.calls)
+	_ = os.Remove(h.calls)
+	return strings.ReplaceAll(strings.TrimSpace(string(text)), "\n", "; ")
+}
+
+// tree is everything on the machine: paths, modes, owners, links and texts.
+func (h *host) tree() map[string]string {
+	h.t.Helper()
+	tree := make(map[string]string)
+	for _, top := range []string{h.Root, h.Home} {
+		err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := d.Info()
+			if err != nil {
+				return err
+			}
+			text := ""
+			switch {
+			case info.Mode().IsRegular():
+				data, err := os.ReadFile(path)
+				if err != nil {
+					return err
+				}
+				text = string(data)
+			case info.Mode()&fs.ModeSymlink != 0:
+				if text, err = os.Readlink(path); err != nil {
+					return err
+				}
+			}
+			stat := info.Sys().(*syscall.Stat_t)
+			tree[path] = strings.Join([]string{info.Mode().String(), string(rune('0' + stat.Uid%10)), text}, " ")
+			return nil
+		})
+		if err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	// Where records are kept may stay, empty.
+	delete(tree, h.Root+"/var/lib/sluice")
+	return tree
+}
+
+func (h *host) apply(client, place string, o Options) (string, error) {
+	h.t.Helper()
+	c, ok := Lookup(client)
+	if !ok {
+		h.t.Fatalf("no client %s", client)
+	}
+	var out bytes.Buffer
+	err := h.Apply(context.Background(), c, place, o, &out)
+	return out.String(), err
+}
+
+func (h *host) undo(client string, force bool) (string, error) {
+	h.t.Helper()
+	c, _ := Lookup(client)
+	var out bytes.Buffer
+	err := h.Undo(context.Background(), c, force, &out)
+	return out.String(), err
+}
+
+const unit = "[Service]\nExecStart=/usr/bin/dockerd\n"
+
+// systemdHost is a Debian or a Fedora, as far as docker is concerned.
+func systemdHost(t *testing.T, more map[string]string) *host {
+	t.Helper()
+	h := newHost(t, map[string]string{"/run/systemd/system/keep": "", "/usr/lib/systemd/system/docker.service": unit, "/var/lib/keep": ""})
+	for path, text := range more {
+		h.put(path, text)
+	}
+	return h
+}
+
+func TestDockerIsSetUpWhereThisHostHasIt(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		files map[string]string
+		path  string
+		runs  string
+	}{
+		{"systemd", map[string]string{"/run/systemd/system/x": "", "/lib/systemd/system/docker.service": unit},
+			"/etc/systemd/system/docker.service.d/http-proxy.conf", "systemctl daemon-reload; systemctl restart docker"},
+		{"Amazon Linux", map[string]string{"/run/systemd/system/x": "", "/usr/lib/systemd/system/docker.service": "[Service]\nEnvironmentFile=-/etc/sysconfig/docker\nEnvironmentFile=-/etc/sysconfig/docker-storage\n", "/etc/sysconfig/docker": "OPTIONS=\"--default-ulimit nofile=1024:4096\"\n"},
+			"/etc/sysconfig/docker", "systemctl restart docker"},
+		{"a drop-in that names the file", map[string]string{"/run/systemd/system/x": "", "/usr/lib/systemd/system/docker.service": unit, "/etc/systemd/system/docker.service.d/env.conf": "[Service]\nEnvironmentFile=/etc/sysconfig/docker\n"},
+			"/etc/sysconfig/docker", "systemctl restart docker"},
+		{"a sysconfig file that nothing reads", map[string]string{"/run/systemd/system/x": "", "/usr/lib/systemd/system/docker.service": unit, "/etc/sysconfig/docker": ""},
+			"/etc/systemd/system/docker.service.d/http-proxy.conf", "systemctl daemon-reload; systemctl restart docker"},
+		{"Alpine", map[string]string{"/etc/init.d/docker": "#!/sbin/openrc-run\n"},
+			"/etc/conf.d/docker", "rc-service docker restart"},
+		{"sysvinit", map[string]string{"/etc/init.d/docker": "#!/bin/sh\n", "/etc/default/docker": "#DOCKER_OPTS=\n"},
+			"/etc/default/docker", "service docker restart"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHost(t, c.files)
+			before := h.tree()
+			out, err := h.apply("docker", "", options(t, relay))
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if text := h.get(c.path); !strings.Contains(text, "HTTPS_PROXY="+relay) || !strings.Contains(text, c.files[c.path]) {
+				t.Errorf("%s has\n%s", c.path, text)
+			}
+			if got := h.called(); got != c.runs {
+				t.Errorf("ran %q, want %q", got, c.runs)
+			}
+			if out, err := h.undo("docker", false); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			delete(before, h.Root+"/var")
+			after := h.tree()
+			delete(after, h.Root+"/var")
+			delete(after, h.Root+"/var/lib")
+			if d := cmp.Diff(before, after); d != "" {
+				t.Errorf("undone, it is not as it was:\n%s", d)
+			}
+			if got := h.called(); got != c.runs {
+				t.Errorf("undoing ran %q, want %q", got, c.runs)
+			}
+		})
+	}
+}
+
+func TestASecondTimeNothingIsDone(t *testing.T) {
+	h := systemdHost(t, nil)
+	if _, err := h.apply("docker", "", options(t, relay)); err != nil {
+		t.Fatal(err)
+	}
+	h.called()
+	before := h.tree()
+	out, err := h.apply("docker", "", options(t, relay))
+	if err != nil || !strings.Contains(out, "nothing to do") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if d := cmp.Diff(before, h.tree()); d != "" || h.called() != "" {
+		t.Errorf("something was done:\n%s", d)
+	}
+}
+
+func TestUndoingLeadsBackBehindEveryChange(t *testing.T) {
+	h := systemdHost(t, map[string]string{"/etc/systemd/system/docker.service.d/http-proxy.conf": "[Service]\r\nEnvironment=A=b http_proxy=http://old:1"})
+	before := h.tree()
+	for _, proxy := range []string{relay, "http://other:1", "socks5://third:2"} {
+		if out, err := h.apply("docker", "", options(t, proxy)); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	if _, err := h.undo("docker", false); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(before, h.tree()); d != "" {
+		t.Error(d)
+	}
+	if _, err := h.undo("docker", false); !errors.Is(err, ErrNothing) {
+		t.Errorf("undoing again says %v", err)
+	}
+}
+
+func TestWhatSomebodyElseChangedSinceIsNotLost(t *testing.T) {
+	h := newHost(t, map[string]string{"~/.docker/config.json": `{"auths":{}}`})
+	before := h.tree()
+	if _, err := h.apply("compose", "", options(t, relay)); err != nil {
+		t.Fatal(err)
+	}
+	written := h.get("~/.docker/config.json")
+	h.put("~/.docker/config.json", strings.Replace(written, `"auths": {}`, `"auths": {"x": {"auth": "c2VjcmV0"}}`, 1))
+	changed := h.tree()
+	_, err := h.undo("compose", false)
+	var refusal *ChangedError
+	if !errors.As(err, &refusal) || !strings.Contains(refusal.Diff, `+  "auths": {"x"`) || strings.Contains(refusal.Diff, "c2VjcmV0") {
+		t.Errorf("got %v, and the difference\n%v", err, refusal)
+	}
+	if d := cmp.Diff(changed, h.tree()); d != "" {
+		t.Errorf("refused, but something was done:\n%s", d)
+	}
+	// Another change of ours in between does not hide that one.
+	if _, err := h.apply("compose", "", options(t, "http://other:1")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.undo("compose", false); !errors.As(err, &refusal) {
+		t.Errorf("got %v, want it refused", err)
+	}
+	if _, err := h.undo("compose", true); err != nil {
+		t.Fatal(err)
+	}
+	after := h.tree()
+	for _, dir := range []string{"/.local", "/.local/state", "/.local/state/sluice"} {
+		delete(after, h.Home+dir)
+	}
+	if d := cmp.Diff(before, after); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestWhereNothingCanBeDoneNothingIs(t *testing.T) {
+	for _, c := range []struct {
+		name, client, place string
+		proxy               string
+		files               map[string]string
+		prepare             func(h *host)
+		want                string
+	}{
+		{name: "broken JSON", client: "compose", files: map[string]string{"~/.docker/config.json": "{\n  \"auths\": {},\n}\n"}, want: "config.json cannot be changed: it is broken JSON, at line 3"},
+		{name: "daemon.json on an old engine", client: "docker", place: "daemon.json", want: "needs Docker Engine 23"},
+		{name: "no docker at all", client: "docker", want: "sluice setup docker prints"},
+		{name: "no such place", client: "docker", place: "nowhere", want: "there are sysconfig, systemd"},
+		{name: "SOCKS5 where it cannot be used", client: "maven", proxy: "socks5://relay:1080", want: "take http://"},
+		{name: "a password in a file for everybody", client: "git", place: "system", proxy: "http://u:p@relay:1", want: "--place user"},
+		{name: "a file that is a directory", client: "npm", files: map[string]string{"~/.npmrc/x": ""}, want: "is no file, but a directory"},
+		{name: "a link that leads nowhere", client: "npm", prepare: func(h *host) { _ = os.Symlink("nowhere", h.path("~/.npmrc")) }, want: "a link that leads to nothing"},
+		{name: "a copy that nobody knows of", client: "npm", files: map[string]string{"~/.npmrc": "a=b\n", "~/.npmrc.sluice-backup-npm": "c=d\n"}, want: "move it away"},
+		{name: "a drop-in that would win", client: "docker", files: map[string]string{
+			"/run/systemd/system/x": "", "/lib/systemd/system/docker.service": unit,
+			"/etc/systemd/system/docker.service.d/proxy.conf": "[Service]\nEnvironment=HTTPS_PROXY=http://old:1\n"}, want: "take the line out there first"},
+		{name: "a daemon that does not start", client: "docker", files: map[string]string{"/run/systemd/system/x": "", "/lib/systemd/system/docker.service": unit},
+			prepare: func(h *host) { h.program("systemctl", "echo 'Job for docker.service failed.' >&2; exit 1") }, want: `"systemctl daemon-reload" failed`},
+		{name: "a daemon that reads something else", client: "docker", files: map[string]string{"/run/systemd/system/x": "", "/lib/systemd/system/docker.service": unit},
+			prepare: func(h *host) { h.program("docker", "echo http://other:1") }, want: "does not take the proxy from there"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHost(t, c.files)
+			if c.prepare != nil {
+				c.prepare(h)
+			}
+			h.put("/var/lib/keep", "")
+			h.put("~/.local/state/keep", "")
+			before := h.tree()
+			proxy := c.proxy
+			if proxy == "" {
+				proxy = relay
+			}
+			out, err := h.apply(c.client, c.place, options(t, proxy))
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got %v, want one sentence with %q; it printed\n%s", err, c.want, out)
+			}
+			after := h.tree()
+			delete(after, h.Home+"/.local/state/sluice")
+			if d := cmp.Diff(before, after); d != "" {
+				t.Errorf("something was left behind:\n%s", d)
+			}
+		})
+	}
+}
+
+func TestOddFilesKeepTheirModeOwnerAndLink(t *testing.T) {
+	h := newHost(t, map[string]string{"~/dotfiles/npmrc": strings.Repeat("key=value of some length\n", 40_000)})
+	if err := os.Symlink("dotfiles/npmrc", h.path("~/.npmrc")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(h.path("~/dotfiles/npmrc"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(h.path("~/dotfiles/npmrc"), 4, 4); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.program("npm", "echo "+relay)
+	before := h.tree()
+	if out, err := h.apply("npm", "", options(t, relay)); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	after := h.tree()
+	if link := h.Home + "/.npmrc"; after[link] != before[link] {
+		t.Errorf("the link became %q", after[link])
+	}
+	file := h.Home + "/dotfiles/npmrc"
+	if mode, _, _ := strings.Cut(after[file], " key"); mode+" key=value of some length" != before[file][:len(mode)+len(" key=value of some length")] {
+		t.Errorf("mode and owner became %q", mode)
+	}
+	if !strings.Contains(after[file], "https-proxy="+relay) {
+		t.Error("the setting is not in the file that the link leads to")
+	}
+	if _, err := h.undo("npm", false); err != nil {
+		t.Fatal(err)
+	}
+	after = h.tree()
+	for _, dir := range []string{"/.local", "/.local/state", "/.local/state/sluice"} {
+		delete(after, h.Home+dir)
+	}
+	if d := cmp.Diff(before, after); d != "" {
+		t.Error("undone, it is not as it was")
+	}
+}
+
+func TestFilesWithAPasswordAreForTheirOwnerAlone(t *testing.T) {
+	h := systemdHost(t, nil)
+	h.program("docker", "echo http://xxxxx:xxxxx@relay:1")
+	out, err := h.apply("docker", "", options(t, "http://u:secret@relay:1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(h.path("/etc/systemd/system/docker.service.d/http-proxy.conf"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if strings.Contains(out, "secret") || !strings.Contains(out, "password") {
+		t.Errorf("it printed\n%s", out)
+	}
+	if strings.Contains(h.get("/var/lib/sluice/setup/docker.json"), "secret") {
+		t.Error("the record has the password")
+	}
+}
+
+func TestTwoAtATimeDoNotMix(t *testing.T) {
+	h := systemdHost(t, nil)
+	_, unlock, err := h.open(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.apply("docker", "", options(t, relay)); err == nil || !strings.Contains(err.Error(), "another sluice setup") {
+		t.Errorf("while another is at work: %v", err)
+	}
+	unlock()
+	if _, err := h.apply("docker", "", options(t, relay)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheDiffIsWhatIsWritten(t *testing.T) {
+	h := newHost(t, map[string]string{"/etc/init.d/docker": "#!/bin/sh\n", "/etc/default/docker": "A=1\nHTTP_PROXY=http://u:secret@old:1\n"})
+	c, _ := Lookup("docker")
+	before := h.tree()
+	plan, err := h.Plan(context.Background(), c, "", options(t, relay))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	plan.Write(&out)
+	for _, want := range []string{"--- " + h.path("/etc/default/docker"), " A=1\n", "-HTTP_PROXY=http://u:xxxxx@old:1\n", "+export HTTP_PROXY=" + relay + "\n", "service docker restart", "live-restore"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	if d := cmp.Diff(before, h.tree()); d != "" || h.called() != "" {
+		t.Errorf("planning changed something:\n%s", d)
+	}
+}
