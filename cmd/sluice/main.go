@@ -33,6 +33,7 @@ func commands() []command {
 		{"suggest", "[--config FILE] [--refused] [--widen] LOG...", "write the rules that allow what access logs show, Sluice's or Squid's", suggestRules},
 		{"presets", "[--check [--proxy URL] [--json]] [NAME...]", "list the destination presets, or the hosts of some; or ask whether these are still there", showPresets},
 		{"setup", "[CLIENT --proxy URL [--no-proxy LIST] [--dry-run | --apply]] | [CLIENT --undo]", "tell a client of the relay: print what to put where, or do it, or undo it", setUpClient},
+		{"doctor", "[--proxy URL] [--image IMAGE] [--json] [--timeout TIME] [HOST:PORT|@preset]...", "tell what is blocked here, and whether a proxy helps", examine},
 		{"top", "[--config FILE] [--admin ADDR] [--once]", "show on the terminal what passes through a running proxy now", showTop},
 		{"healthcheck", "[--config FILE]", "ask a running proxy whether it is well", healthcheck},
 		{"version", "", "print the version", showVersion},
