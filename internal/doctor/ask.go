@@ -78,7 +78,7 @@ func (r *run) ask(ctx context.Context, w way, method string, u *url.URL, header 
 	defer c.Close()
 	secured, _, err := r.secure(ctx, c, t.Host)
 	if err != nil {
-		return nil, fmt.Errorf("TLS: %w", err)
+		return nil, err
 	}
 	req := &http.Request{Method: method, URL: u, Header: header}
 	return exchange(ctx, secured, req, req.Write)
@@ -115,10 +115,4 @@ func (s *Step) date(a *answer) {
 	there = there.UTC()
 	s.Date = &there
 	s.skew = time.Now().Add(-a.rest - a.head/2).Sub(there)
-}
-
-func refusalIn(err error) (*Refusal, bool) {
-	var refusal *Refusal
-	ok := errors.As(err, &refusal)
-	return refusal, ok
 }

@@ -19,6 +19,7 @@ const (
 func (r *Report) findings() []Fact {
 	facts := r.clock()
 	facts = append(facts, r.intercepted()...)
+	facts = append(facts, r.alsoRefused()...)
 	for _, s := range r.Steps {
 		switch {
 		case s.Step == stepTLS && s.Outcome == TimedOut:
@@ -110,6 +111,22 @@ func (r *Report) intercepted() []Fact {
 		facts = append(facts, Fact{"issuer", Bad, sentence})
 	}
 	return facts
+}
+
+// alsoRefused tells of hosts of a preset that the proxy refuses and that the verdict
+// does not hang on: another time, the registry may send its clients there.
+func (r *Report) alsoRefused() []Fact {
+	var refused []string
+	preset := ""
+	for _, h := range r.Hosts {
+		if s, ok := r.trouble(h.Host, Through); ok && s.Outcome == Denied && strings.HasPrefix(h.Why, "@") {
+			refused, preset = append(refused, h.name), h.Why
+		}
+	}
+	if len(refused) == 0 {
+		return nil
+	}
+	return []Fact{{"preset", Caution, fmt.Sprintf("the proxy refuses %s; to = [%q] in its rule admits all of that preset", strings.Join(refused, ", "), preset)}}
 }
 
 // diverted tells of names of a preset, all of them public, that resolve to what

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -80,20 +79,6 @@ func (p *pull) start(host, name string) *Step {
 	return s
 }
 
-// fail ends a step with an error. What TLS says of the host is told there.
-func (p *pull) fail(s *Step, err error) {
-	s.Refusal, _ = refusalIn(err)
-	took := time.Since(s.began)
-	o, sentence := outcomeOf(err), sentenceOf(err, took)
-	if o == Failed {
-		o, sentence = tlsTrouble(err, nil, took)
-	}
-	if errors.Is(err, errNotHTTP) {
-		o, sentence = NotHTTP, words[NotHTTP]
-	}
-	p.end(s, o, sentence)
-}
-
 // on notes the host of a URL as one to examine, too. Only https will do: what is
 // sent there has a token in it, or is run as a program later.
 func (p *pull) on(u *url.URL, why string) (Target, error) {
@@ -126,7 +111,7 @@ func (p *pull) authorize(ctx context.Context, c challenge) bool {
 	realm.RawQuery = q.Encode()
 	a, err := p.ask(ctx, p.way, http.MethodGet, realm, http.Header{})
 	if err != nil {
-		p.fail(s, err)
+		p.failed(s, err)
 		return false
 	}
 	var body struct {
@@ -165,7 +150,7 @@ func (p *pull) manifest(ctx context.Context) string {
 	s := p.start(p.registry.String(), stepManifest)
 	a, err := p.get(ctx, http.MethodHead, "/manifests/"+p.run.image.Reference)
 	if err != nil {
-		p.fail(s, err)
+		p.failed(s, err)
 		return ""
 	}
 	s.Status, s.Digest = a.status, clean(a.header.Get("Docker-Content-Digest"))
@@ -183,7 +168,7 @@ func (p *pull) manifest(ctx context.Context) string {
 	digest, status, err := p.layer(ctx, p.run.image.Reference)
 	switch {
 	case err != nil:
-		p.fail(s, err)
+		p.failed(s, err)
 		return ""
 	case digest == "":
 		p.end(s, statusOutcome(status), p.noManifest(status))
@@ -268,7 +253,7 @@ func (p *pull) redirect(ctx context.Context, digest string) *url.URL {
 	s.Digest = digest
 	a, err := p.get(ctx, http.MethodGet, "/blobs/"+digest)
 	if a == nil {
-		p.fail(s, err)
+		p.failed(s, err)
 		return nil
 	}
 	s.Status = a.status
@@ -308,7 +293,7 @@ func (p *pull) blob(ctx context.Context, at *url.URL) {
 	s := p.start(t.String(), stepBlob)
 	a, err := p.ask(ctx, p.way, http.MethodGet, at, http.Header{})
 	if a == nil {
-		p.fail(s, err)
+		p.failed(s, err)
 		return
 	}
 	s.Status = a.status
@@ -317,7 +302,7 @@ func (p *pull) blob(ctx context.Context, at *url.URL) {
 	case a.status != http.StatusOK:
 		p.end(s, BadStatus, fmt.Sprintf("answers %d for the blob", a.status))
 	case err != nil && len(a.body) == 0:
-		p.fail(s, err)
+		p.failed(s, err)
 	case err != nil:
 		p.end(s, outcomeOf(err), fmt.Sprintf("stops after %s: %s", size(s.Bytes), sentenceOf(err, time.Since(s.began))))
 	default:

@@ -232,24 +232,24 @@ const notTried = "not_tried"
 // reached is "ok" for a host that has answered on this way, or else the outcome
 // of the first step that failed.
 func (r *Report) reached(host string, w wayName) string {
-	outcome := notTried
-	for _, s := range r.Steps {
-		if s.Host != host || s.Way != w || s.Registry != "" && s.Step != stepBlob {
-			continue
-		}
-		if s.Outcome != OK && s.Outcome != NotTLS {
-			return string(s.Outcome)
-		}
-		outcome = string(OK)
+	if s, ok := r.trouble(host, w); ok {
+		return string(s.Outcome)
 	}
-	return outcome
+	if !slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Host == host && s.Way == w }) {
+		return notTried
+	}
+	return string(OK)
 }
 
-// trouble is the first step to a host that did not go well, if any.
+// trouble is the first step to a host that did not go well, if any: one of the
+// walk to it, or else the blob that was read there. That a registry lacks an image
+// is none.
 func (r *Report) trouble(host string, w wayName) (Step, bool) {
-	for _, s := range r.Steps {
-		if s.Host == host && s.Way == w && s.Outcome != OK && s.Outcome != NotTLS && (s.Registry == "" || s.Step == stepBlob) {
-			return s, true
+	for _, name := range []string{stepDNS, stepTCP, stepTunnel, stepTLS, stepHTTP, stepBlob} {
+		for _, s := range r.Steps {
+			if s.Host == host && s.Way == w && s.Step == name && s.Outcome != OK && s.Outcome != NotTLS {
+				return s, true
+			}
 		}
 	}
 	return Step{}, false

@@ -80,7 +80,10 @@ var words = map[Outcome]string{
 func sentenceOf(err error, took time.Duration) string {
 	var refusal *Refusal
 	if errors.As(err, &refusal) {
-		return "refused: " + refusal.Error()
+		if refusal.denied() {
+			return "refused: " + refusal.Error()
+		}
+		return "the proxy says: " + refusal.Error()
 	}
 	o := outcomeOf(err)
 	text, ok := words[o]
@@ -112,19 +115,25 @@ func (r *run) tls(ctx context.Context, w way, t Target, c net.Conn) net.Conn {
 	ctx, cancel := r.bound(ctx, shareTLS, mostTLS)
 	defer cancel()
 	secured, certificate, err := r.secure(ctx, c, t.Host)
-	took := time.Since(s.began)
-	s.Certificate = certificate
-	if err == nil {
-		r.end(s, OK, fmt.Sprintf("by %s, %s", certificate.Issuer, short(took)))
-		return secured
+	if err != nil {
+		r.failed(s, err)
+		return nil
 	}
-	o, sentence := tlsTrouble(err, certificate, took)
-	r.end(s, o, sentence)
-	return nil
+	s.Certificate = certificate
+	r.end(s, OK, fmt.Sprintf("by %s, %s", certificate.Issuer, short(time.Since(s.began))))
+	return secured
 }
 
-// secure shakes hands and checks the certificate. It tells the certificate with an
-// error, too, where there was one.
+// handshakeError is a fault of TLS, with the certificate if one was shown.
+type handshakeError struct {
+	certificate *Certificate
+	err         error
+}
+
+func (e *handshakeError) Error() string { return "TLS: " + e.err.Error() }
+func (e *handshakeError) Unwrap() error { return e.err }
+
+// secure shakes hands and checks the certificate. Its errors are *handshakeError.
 func (r *run) secure(ctx context.Context, c net.Conn, host string) (net.Conn, *Certificate, error) {
 	secured := tls.Client(c, &tls.Config{
 		ServerName: host,
@@ -133,7 +142,7 @@ func (r *run) secure(ctx context.Context, c net.Conn, host string) (net.Conn, *C
 		InsecureSkipVerify: true,
 	})
 	if err := secured.HandshakeContext(ctx); err != nil {
-		return nil, nil, err
+		return nil, nil, &handshakeError{nil, err}
 	}
 	chain := secured.ConnectionState().PeerCertificates
 	leaf := chain[0]
@@ -141,7 +150,10 @@ func (r *run) secure(ctx context.Context, c net.Conn, host string) (net.Conn, *C
 		Subject: clean(nameOf(leaf.Subject.CommonName, leaf.Subject.Organization, leaf.DNSNames)),
 		Issuer:  clean(issuerOf(leaf)), From: leaf.NotBefore.UTC(), Until: leaf.NotAfter.UTC(),
 	}
-	return secured, certificate, verify(chain, host, r.Roots)
+	if err := verify(chain, host, r.Roots); err != nil {
+		return nil, nil, &handshakeError{certificate, err}
+	}
+	return secured, certificate, nil
 }
 
 func verify(chain []*x509.Certificate, host string, roots *x509.CertPool) error {

@@ -23,17 +23,26 @@ func (r *Report) Write(w io.Writer) error {
 		t.paragraph("", fmt.Sprintf("Directly, and through %s (%s).", r.Proxy.URL, r.Proxy.Source))
 		t.line("")
 		t.row("", "directly", "through the proxy")
+		t.line(clip(r.Proxy.address, width-20) + "  (the proxy itself)")
 		t.steps(r, r.Proxy.address)
 	}
+	var quiet []string
 	for _, h := range r.Hosts {
+		if !r.matters(h) {
+			quiet = append(quiet, h.name)
+			continue
+		}
 		t.line(clip(h.Host+remark(h), width))
 		t.steps(r, h.Host)
 	}
 	t.line("")
+	if len(quiet) > 0 {
+		t.paragraph("    ", "not reached, and not needed for this: "+strings.Join(quiet, ", "))
+	}
 	for _, f := range r.Facts {
 		t.paragraph(marks[f.Level], f.Sentence)
 	}
-	if len(r.Facts) > 0 {
+	if len(r.Facts)+len(quiet) > 0 {
 		t.line("")
 	}
 	t.paragraph("", r.Verdict.Sentence)
@@ -135,7 +144,7 @@ func (t *text) row(name, direct, through string) {
 func wrap(s string, columns int) []string {
 	var lines []string
 	line := ""
-	for _, word := range strings.Fields(s) {
+	for _, word := range phrases(s) {
 		for displaywidth.String(word) > columns {
 			if line != "" {
 				lines, line = append(lines, line), ""
@@ -156,6 +165,22 @@ func wrap(s string, columns int) []string {
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// units stay with the number in front of them.
+var units = map[string]bool{"ms": true, "ms,": true, "ms;": true, "s": true, "s,": true, "s;": true, "B": true, "kB": true, "MB": true, "kB/s": true, "MB/s": true}
+
+// phrases are the words of a text, and numbers with their units.
+func phrases(s string) []string {
+	var found []string
+	for _, word := range strings.Fields(s) {
+		if last := len(found) - 1; units[word] && last >= 0 {
+			found[last] += " " + word
+			continue
+		}
+		found = append(found, word)
+	}
+	return found
 }
 
 // clip cuts a text to so many columns.

@@ -15,6 +15,10 @@ import (
 // walk takes all steps to one host on one way, and returns the hosts that it was
 // sent on to.
 func (r *run) walk(ctx context.Context, w way, t Target) []Target {
+	if ctx.Err() != nil {
+		r.end(r.begin(w.name, t.String(), stepTCP), TimedOut, "not tried: the time was up")
+		return nil
+	}
 	if w.name == Through && t.Port == 80 && !r.proxy.socks() {
 		r.plain(ctx, t)
 		return nil
@@ -82,9 +86,17 @@ func (r *run) tunnelled(s *Step, err error) {
 
 // failed ends a step with an error.
 func (r *run) failed(s *Step, err error) {
-	s.Refusal, _ = refusalIn(err)
-	o, sentence := outcomeOf(err), sentenceOf(err, time.Since(s.began))
-	if errors.Is(err, errNotHTTP) {
+	took := time.Since(s.began)
+	o, sentence := outcomeOf(err), sentenceOf(err, took)
+	var refusal *Refusal
+	var handshake *handshakeError
+	switch {
+	case errors.As(err, &refusal):
+		s.Refusal = refusal
+	case errors.As(err, &handshake):
+		s.Certificate = handshake.certificate
+		o, sentence = tlsTrouble(handshake.err, handshake.certificate, took)
+	case errors.Is(err, errNotHTTP):
 		o, sentence = NotHTTP, words[NotHTTP]
 	}
 	r.end(s, o, sentence)
