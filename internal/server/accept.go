@@ -32,6 +32,10 @@ func (s *Server) accept(l *listener) {
 				return
 			}
 			if l.retired.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+				if acceptable(l.tcp) { // the deadline comes before what waits
+					l.tcp.SetDeadline(time.Now().Add(lastAccepts))
+					continue
+				}
 				l.tcp.Close()
 				return
 			}

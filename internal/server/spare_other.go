@@ -17,3 +17,6 @@ func (*spares) close()       {}
 func (*spares) plenty() bool { return true }
 
 func (*spares) accept(*net.TCPListener, error) (*net.TCPConn, bool) { return nil, false }
+
+// acceptable cannot be asked here.
+func acceptable(*net.TCPListener) bool { return false }
