@@ -15,6 +15,7 @@ package egress
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"time"
@@ -156,6 +157,12 @@ func (c *call) end(ctx context.Context, conn *net.TCPConn, a netip.Addr) (Result
 	c.res.Dial = now.Sub(c.begun)
 	if !c.Host.IsAddr() {
 		c.res.DNS = c.begun.Sub(c.start)
+	}
+	if conn != nil && c.own(a) {
+		// A listener that has come since the address was vetted.
+		_ = conn.Close()
+		conn = nil
+		c.note(loop, netip.Addr{}, fmt.Errorf("%s is an address of this proxy by now", a))
 	}
 	if conn != nil {
 		c.res.Conn, c.res.Addr = conn, netip.AddrPortFrom(a, c.Port)

@@ -361,3 +361,19 @@ func TestHostsFileComesFirst(t *testing.T) {
 		t.Errorf("localhost is %s, %v", h, err)
 	}
 }
+
+// The addresses of a name are dialled one after the other, seconds after they were
+// vetted, and a reload may open a listener at one of them meanwhile.
+func TestAListenerThatComesDuringADialIsALoop(t *testing.T) {
+	at, conns := listen(t, "127.0.0.1", 0)
+	asked := 0
+	d := Dialer{AllowPrivate: loopbackOnly, Own: func(netip.AddrPort) bool { asked++; return asked > 1 }}
+	r, e := d.Dial(t.Context(), Target{Host: host(t, "127.0.0.1"), Port: at.Port()})
+	failed(t, r, e, Loop)
+	c := <-conns
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Error("the connection was kept")
+	}
+}

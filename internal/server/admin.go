@@ -50,6 +50,7 @@ func (s *Server) openAdmin(address string, o *opening) error {
 		return err
 	}
 	o.admin, o.freshAdmin = &adminServer{address: address, listener: ln}, true
+	s.setOwn(o)
 	return nil
 }
 

@@ -86,3 +86,64 @@ func takenOver(t *testing.T) (done bool) {
 	}
 	return done
 }
+
+// What comes to a listener through the proxy itself has the proxy's address, which the
+// rules may trust more than the client's.
+func TestAListenerIsNoDestinationWhileItComesAndWhileItGoes(t *testing.T) {
+	r := run(t, base)
+	free, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	free.Close()
+	hello(t, dial(t, r.addr(), origin(t))) // it serves, and needs the lock no more
+	tries := func() (loops int, passed error) {
+		for range 20 {
+			c, err := connectThrough(r.addr(), address)
+			if err == nil {
+				c.Close()
+				return loops, errors.New("it was reached")
+			}
+			if strings.Contains(err.Error(), " 403 ") {
+				loops++
+			}
+		}
+		return loops, nil
+	}
+	r.file.Store(strings.Replace(base, "[[rule]]", "[[listener]]\naddress = \""+address+"\"\n[[rule]]", 1))
+	reloaded := make(chan error)
+	r.mu.Lock() // the reload stops when its sockets are open
+	go func() { _, err := r.Reload(context.Background()); reloaded <- err }()
+	waitFor(t, func() bool {
+		c, err := net.Dial("tcp", address)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+	if loops, passed := tries(); passed != nil || loops == 0 {
+		t.Errorf("while it comes: %v, %d loops", passed, loops)
+	}
+	r.mu.Unlock()
+	if err := <-reloaded; err != nil {
+		t.Fatal(err)
+	}
+	r.file.Store(base)
+	go func() { _, err := r.Reload(context.Background()); reloaded <- err }()
+	for over := false; !over; {
+		if _, passed := tries(); passed != nil {
+			t.Errorf("while it goes: %v", passed)
+			<-reloaded
+			return
+		}
+		select {
+		case err := <-reloaded:
+			if err != nil {
+				t.Error(err)
+			}
+			over = true
+		default:
+		}
+	}
+}

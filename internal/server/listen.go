@@ -158,6 +158,7 @@ func (s *Server) open(cfg *config.Config) (*opening, error) {
 		}
 		o.listeners[i] = l
 		o.fresh = append(o.fresh, l)
+		s.setOwn(o)
 	}
 	if err := s.openAdmin(cfg.Admin, o); err != nil {
 		o.abort()

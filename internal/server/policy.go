@@ -14,7 +14,7 @@ import (
 // policy builds what the gate decides by.
 func (s *Server) policy(f *force) *gate.Policy {
 	cfg := f.cfg
-	d := dialer(cfg, f.ownAddrs())
+	d := dialer(cfg, s.isOwn)
 	if f.room.extra > 0 {
 		d.Extra = egress.NewExtra(f.room.extra)
 	}
@@ -31,13 +31,13 @@ func (s *Server) policy(f *force) *gate.Policy {
 	}
 }
 
-func dialer(cfg *config.Config, own []netip.AddrPort) *egress.Dialer {
+func dialer(cfg *config.Config, own func(netip.AddrPort) bool) *egress.Dialer {
 	return &egress.Dialer{
 		AllowPrivate: cfg.Egress.AllowPrivate,
 		Resolver:     cfg.Egress.Resolver,
 		Prefer:       egress.Prefer(cfg.Egress.Prefer),
 		Timeout:      cfg.Timeouts.Dial,
-		Own:          egress.OwnAddrs(own),
+		Own:          own,
 	}
 }
 
@@ -57,7 +57,7 @@ func Refuses(cfg *config.Config, a netip.AddrPort) *egress.Error {
 	if cfg.Admin != "" && !strings.HasPrefix(cfg.Admin, "unix:") {
 		add(cfg.Admin)
 	}
-	return dialer(cfg, own).Refuses(a)
+	return dialer(cfg, egress.OwnAddrs(own)).Refuses(a)
 }
 
 // limitsOf resolves the limits of each rule. Rules without a rate of their own
@@ -92,14 +92,28 @@ func hashes(users []config.User) map[string][]byte {
 	return m
 }
 
-// ownAddrs are the addresses that must not be reached through the proxy.
-func (f *force) ownAddrs() []netip.AddrPort {
-	var own []netip.AddrPort
-	for _, l := range f.listeners {
+// isOwn tells whether an address must not be reached through the proxy.
+func (s *Server) isOwn(a netip.AddrPort) bool { return (*s.own.Load())(a) }
+
+// setOwn makes the addresses of sockets own: those in force and, in a reload, those that
+// are about to be. So one is no destination from when it listens until it is closed, and
+// not only under the policy that names it.
+func (s *Server) setOwn(o *opening) {
+	f := s.force.Load()
+	list := ownAddrs(f.listeners, f.admin)
+	if o != nil {
+		list = append(list, ownAddrs(o.fresh, o.admin)...)
+	}
+	own := egress.OwnAddrs(list)
+	s.own.Store(&own)
+}
+
+func ownAddrs(listeners []*listener, admin *adminServer) (own []netip.AddrPort) {
+	for _, l := range listeners {
 		own = append(own, l.addr())
 	}
-	if f.admin != nil {
-		if a, err := netip.ParseAddrPort(f.admin.listener.Addr().String()); err == nil {
+	if admin != nil {
+		if a, err := netip.ParseAddrPort(admin.listener.Addr().String()); err == nil {
 			own = append(own, a)
 		}
 	}

@@ -39,6 +39,7 @@ func (s *Server) Reload(ctx context.Context) (warnings []string, err error) {
 	if err == nil {
 		c.sockets.close(c.served)
 	}
+	s.setOwn(nil)
 	s.reloaded(c, begun, err)
 	if err != nil {
 		return nil, err

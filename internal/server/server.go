@@ -56,9 +56,10 @@ type Server struct {
 
 	reloading chan struct{} // holds the one reload that is under way
 	force     atomic.Pointer[force]
-	mu        sync.Mutex // guards what follows, and changes of force
-	serving   bool       // listeners of a reload are to be served at once
-	ending    bool       // no reload comes through any more
+	own       atomic.Pointer[func(netip.AddrPort) bool] // see setOwn
+	mu        sync.Mutex                                // guards what follows, and changes of force
+	serving   bool                                      // listeners of a reload are to be served at once
+	ending    bool                                      // no reload comes through any more
 	accepting sync.WaitGroup
 	leaving   sync.WaitGroup // admin addresses that a reload has given up
 	wg        sync.WaitGroup // connections
@@ -115,6 +116,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	s.process = inspectProcess()
 	f := &force{cfg: cfg, loaded: time.Now(), room: roomFor(cfg, s.process.descriptors), listeners: opened.listeners, admin: opened.admin}
 	s.force.Store(f)
+	s.setOwn(nil)
 	policy := s.policy(f)
 	s.waiting = limit.NewConnections(cfg.Limits.Handshakes, f.room.handshakes)
 	s.turned.log, s.shortage.log = s.log, s.log
