@@ -24,8 +24,7 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) error {
 		return f
 	}
 	defer h.feed.leave(s)
-	// The server's own deadlines are for answers that end.
-	_ = c.SetReadDeadline(time.Time{})
+	// The server's own deadline is for answers that end.
 	_ = c.SetWriteDeadline(time.Now().Add(takeTime))
 	if start() != nil {
 		return nil // it has left

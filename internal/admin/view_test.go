@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"sluice/acl"
+	"sluice/internal/config"
 	"sluice/internal/gate"
 	"sluice/internal/track"
 )
@@ -123,6 +125,22 @@ func TestFewOfManyAreTold(t *testing.T) {
 	s.clear()
 	if len(s.of) != 0 || len(s.busiest()) != 0 {
 		t.Errorf("%d are kept that nothing is in", len(s.of))
+	}
+}
+
+func TestOfThousandsOfClientsTheFirstAreTold(t *testing.T) {
+	const clients = mostClients + 7
+	g := gate.New(&gate.Policy{}, func(*track.Record) {})
+	for i := range clients {
+		client := netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)})
+		g.Begin(gate.Source{Client: netip.AddrPortFrom(client, 1)}, track.Connect)
+	}
+	h := New(Options{Gate: g, Config: func() (*config.Config, time.Time) { return &config.Config{}, time.Time{} }})
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/clients", nil))
+	var answer clientsAnswer
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || len(answer.Clients) != mostClients || answer.LeftOut != clients-mostClients {
+		t.Errorf("%d clients, %d left out, %v", len(answer.Clients), answer.LeftOut, err)
 	}
 }
 
