@@ -170,6 +170,10 @@ func TestNoTextCanForgeADatagramOrAField(t *testing.T) {
 				t.Errorf("%s: %q", name, f)
 			}
 			oneLine(t, f["SLUICE_USER"]+"\n", 0)
+			var user string
+			if err := json.Unmarshal([]byte(`"`+strings.ReplaceAll(f["SLUICE_USER"], `"`, `\"`)+`"`), &user); err != nil || user != string([]rune(text)) {
+				t.Errorf("%s: %q is read as %q, %v", name, f["SLUICE_USER"], user, err)
+			}
 		}
 		l.Close()
 	}
