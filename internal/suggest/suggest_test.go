@@ -115,6 +115,7 @@ func TestWhatIsSuggested(t *testing.T) {
 		"users":                               {[]string{"192.0.2.1/ann a.example:443", "192.0.2.1/bob a.example:443", "192.0.2.2/ann a.example:443", "192.0.2.3 a.example:443"}, Options{}, []string{"192.0.2.1 as ann bob to a.example", "192.0.2.2 as ann to a.example", "192.0.2.3 to a.example"}},
 		"a user whose name is a puzzle":       {[]string{"192.0.2.1/a\"b\\c\u202e\u00e4 a.example:443"}, Options{}, []string{"192.0.2.1 as a\"b\\c\u202e\u00e4 to a.example"}},
 		"a mapped client":                     {[]string{"::ffff:192.0.2.1 a.example:443"}, Options{}, []string{"192.0.2.1 to a.example"}},
+		"a client with a zone":                {[]string{"fe80::1%eth0 a.example:443"}, Options{}, []string{"fe80::1 to a.example"}},
 		"a name that no rule may have":        {[]string{"192.0.2.1 command-line:443"}, Options{}, []string{"192.0.2.1 to command-line"}},
 		"blocks that overlap": {[]string{
 			"192.0.2.1 a.test:443", "192.0.2.1 b.test:443", "192.0.2.2 a.test:443", "192.0.2.2 b.test:443", "192.0.2.2 c.test:443", "192.0.2.2 d.test:443",
@@ -196,6 +197,16 @@ func TestWhatIsLeftOutIsTold(t *testing.T) {
 	}
 	if len(cfg.Egress.AllowPrivate) > 0 {
 		t.Error("it opens addresses that are not public")
+	}
+}
+
+// Of logs the later one may be read first, as a shell sorts access.log and access.log.1.
+func TestTheLastRequestIsTheLatestOfAllLogs(t *testing.T) {
+	late := passing("192.0.2.1 a.example:443")
+	early := strings.ReplaceAll(late, "2026-11-22", "2026-11-21")
+	text, _ := written(t, read(t, late+early), Options{}, nil)
+	if !strings.Contains(text, "# 2 requests, the last on 2026-11-22T12:00:00Z\n") {
+		t.Errorf("another time is told in\n%s", text)
 	}
 }
 
