@@ -262,3 +262,19 @@ func TestAFeedThatFallsSilentIsGivenUp(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestTheSilenceBeginsAnewWithEachEvent(t *testing.T) {
+	c := onLoopback(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "event: start\ndata: {}\n\n") })
+	feed, err := c.Feed(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer feed.Close()
+	feed.mute.Stop()
+	if _, err := feed.Next(); err != nil {
+		t.Fatal(err)
+	}
+	if !feed.mute.Stop() {
+		t.Error("it is not timed")
+	}
+}

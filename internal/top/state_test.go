@@ -48,9 +48,13 @@ func TestANewStartForgetsTheOldProxy(t *testing.T) {
 	if text := m.screen(120, 20); !strings.Contains(text, "no connection since 12:00:00, trying again: dial tcp") || !strings.Contains(text, "docker.io") {
 		t.Errorf("the last that was seen stays, and why there is no more:\n%s", text)
 	}
+	before := len(m.state.historyUp)
 	m.event(&adminclient.Start{Time: noon, Version: "v2", Tunnels: []*adminclient.Transaction{live("9999999999999999", "192.0.2.1", "h", 0)}})
 	if text := m.screen(120, 20); m.order() != "9" || strings.Contains(text, "no connection") || !strings.Contains(text, "v2") {
 		t.Errorf("%s", text)
+	}
+	if n, m := len(m.state.historyUp), len(m.state.historyDown); before == 0 || n != before || m != before {
+		t.Errorf("of the curves %d and %d ticks are left of %d", n, m, before)
 	}
 }
 
