@@ -7,9 +7,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Apply makes a plan's changes, all or none, has the client read them, and looks
@@ -243,7 +245,7 @@ func (p *Plan) verify(ctx context.Context, w io.Writer) error {
 		fmt.Fprintf(w, "to see whether it works, %s: %s\n", v.When, v.Command)
 		return nil
 	}
-	out, err := p.system.run(ctx, v.Command)
+	out, err := p.system.ask(ctx, v.Command)
 	want := v.wants(p.Options)
 	switch {
 	case strings.Contains(out, want):
@@ -256,6 +258,28 @@ func (p *Plan) verify(ctx context.Context, w io.Writer) error {
 		return ctx.Err()
 	}
 	return fmt.Errorf("%s does not take the proxy from there: %s shows no %s, but %q; see what else sets it", p.Client.Name, v.Command, want, lastLine(out))
+}
+
+// patience is how long a client may take to answer after it was restarted: scripts of
+// /etc/init.d come back before a daemon listens.
+const patience = 15 * time.Second
+
+// ask runs a command until it succeeds, for so long. One that is not there is not
+// waited for.
+func (s System) ask(ctx context.Context, command string) (out string, err error) {
+	const notFound = 127 // by POSIX, of a shell
+	for deadline := time.Now().Add(patience); ; {
+		out, err = s.run(ctx, command)
+		var exit *exec.ExitError
+		if err == nil || errors.As(err, &exit) && exit.ExitCode() == notFound || time.Now().After(deadline) {
+			return out, err
+		}
+		select {
+		case <-ctx.Done():
+			return out, ctx.Err()
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
 }
 
 func lastLine(text string) string {

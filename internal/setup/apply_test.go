@@ -414,3 +414,21 @@ func TestTheDiffIsWhatIsWritten(t *testing.T) {
 		t.Errorf("planning changed something:\n%s", d)
 	}
 }
+
+func TestADaemonThatComesUpAfterItsScriptIsWaitedFor(t *testing.T) {
+	h := newHost(t, map[string]string{"/etc/init.d/docker": "#!/bin/sh\n"})
+	asked := filepath.Join(t.TempDir(), "asked")
+	h.program("docker", `echo >>`+asked+`; [ "$(wc -l <`+asked+`)" -ge 3 ] || { echo 'Cannot connect to the Docker daemon' >&2; exit 1; }; echo `+relay)
+	if out, err := h.apply("docker", "", options(t, relay)); err != nil || !strings.Contains(out, "docker has the proxy") {
+		t.Errorf("%v; it printed\n%s", err, out)
+	}
+}
+
+func TestAClientWhoseCommandIsNotThereIsNotWaitedFor(t *testing.T) {
+	h := newHost(t, map[string]string{"/etc/init.d/docker": "#!/bin/sh\n"})
+	h.program("docker", `echo >>`+h.calls+`; exit 127`)
+	out, err := h.apply("docker", "", options(t, relay))
+	if err != nil || !strings.Contains(out, "not looked at whether docker took it") || strings.Count(h.called(), ";") > 2 {
+		t.Errorf("%v; it printed\n%s", err, out)
+	}
+}
