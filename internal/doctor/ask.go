@@ -100,6 +100,9 @@ func (r *run) http(ctx context.Context, w way, t Target, scheme string, c net.Co
 	s.Status = a.status
 	s.date(a)
 	r.end(s, OK, fmt.Sprintf("answers %d, %s", a.status, short(a.head)))
+	if t.Why == whyToken || t.Why == whyRedirect {
+		return nil // or one registry after another could be named without end
+	}
 	if challenge, ok := challengeIn(a.header); ok && a.status == http.StatusUnauthorized && scheme == "https" {
 		return r.registry(ctx, w, t, challenge)
 	}

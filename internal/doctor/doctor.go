@@ -148,7 +148,7 @@ func (r *run) fresh(targets []Target) []Target {
 			r.report.Hosts[i].Needed = r.report.Hosts[i].Needed || t.Needed
 			continue
 		}
-		r.report.Hosts = append(r.report.Hosts, Host{Host: t.String(), Needed: t.Needed, Why: t.Why, name: t.Host})
+		r.report.Hosts = append(r.report.Hosts, Host{Host: t.String(), Needed: t.Needed, Why: t.Why, name: t.Host, target: t})
 		added = append(added, t)
 	}
 	return added

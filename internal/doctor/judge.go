@@ -77,7 +77,7 @@ func (r *Report) verdict(set *settings) Verdict {
 		}
 		return Verdict{Code: WorksThroughProxy, Sentence: "fine: the proxy is in place and everything answers through it; it all answers directly, too"}
 	case len(lost) == 0 && (r.Proxy == nil || !r.Proxy.InPlace):
-		return Verdict{Code: Open, Sentence: fmt.Sprintf("not blocked: %s directly", r.all())}
+		return Verdict{Code: Open, Sentence: fmt.Sprintf("not blocked: %s directly%s", r.all(), r.notThrough())}
 	case r.Proxy == nil:
 		return r.hopeless(lost)
 	}
@@ -108,6 +108,9 @@ func (r *Report) withProxy(set *settings, lost []Host) Verdict {
 				}
 			}
 		}
+	}
+	if len(lost) == 0 {
+		return Verdict{Code: Open, Sentence: fmt.Sprintf("not blocked: %s directly", r.all())}
 	}
 	h := lost[0]
 	return Verdict{
@@ -188,9 +191,9 @@ func (r *Report) blocked(lost []Host) string {
 	}
 	also := ""
 	if n := len(lost) - 1; n > 0 {
-		also = fmt.Sprintf(" (so do not %d more)", n)
+		also = fmt.Sprintf(" (%d more are blocked, too)", n)
 		if n == 1 {
-			also = " (nor does " + lost[1].name + " answer)"
+			also = " (" + lost[1].name + " is blocked, too)"
 		}
 	}
 	return fmt.Sprintf("blocked: %s %s%s", h.name, why, also)
@@ -259,6 +262,19 @@ func (r *Report) hopeless(lost []Host) Verdict {
 			"then here: sluice doctor --proxy http://THAT-MACHINE:3128" + r.arguments(),
 		},
 	}
+}
+
+// notThrough is the end of a sentence about a proxy that nothing hangs on.
+func (r *Report) notThrough() string {
+	if r.Proxy == nil {
+		return ""
+	}
+	for _, h := range r.lost(Through) {
+		if s, ok := r.trouble(h.Host, Through); ok {
+			return fmt.Sprintf("; through the proxy, which is not in place, %s does not: %s", h.name, s.Sentence)
+		}
+	}
+	return "; through the proxy they do, too"
 }
 
 // neither is about a host that answers on none of the ways.

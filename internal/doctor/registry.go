@@ -83,7 +83,7 @@ func (p *pull) start(host, name string) *Step {
 // sent there has a token in it, or is run as a program later.
 func (p *pull) on(u *url.URL, why string) (Target, error) {
 	if u.Scheme != "https" || u.Hostname() == "" {
-		return Target{}, fmt.Errorf("sent to %q, which is not https", clean(u.Redacted()))
+		return Target{}, fmt.Errorf("sent to %s://%s, which is not https", u.Scheme, u.Host)
 	}
 	t, err := urlHost(u, why)
 	t.Needed = true

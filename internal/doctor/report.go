@@ -109,7 +109,8 @@ type Host struct {
 	Through string `json:"proxy,omitempty"`
 	Uses    string `json:"uses,omitempty"`
 
-	name string // without the port
+	name   string // without the port
+	target Target
 }
 
 // Step is one step on the way to a host.
@@ -209,7 +210,7 @@ func (r *Report) finish(set *settings) {
 		h.Direct = r.reached(h.Host, Direct)
 		if r.Proxy != nil {
 			h.Through = r.reached(h.Host, Through)
-			h.Uses = set.uses(h.name, r.Proxy.address)
+			h.Uses = set.uses(h.target, r.Proxy.address)
 		}
 	}
 	if r.Proxy != nil {

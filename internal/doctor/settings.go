@@ -16,12 +16,16 @@ type proxySettings struct {
 
 // forHost is the proxy that a Go program, dockerd among them, takes for https to
 // this host; "": none.
-func (p proxySettings) forHost(host string) string {
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
+func (p proxySettings) forHost(host string) string { return p.to(Target{Host: host, Port: 443}) }
+
+// to is the same for a destination, whose port 80 is http's.
+func (p proxySettings) to(t Target) string {
 	choose := (&httpproxy.Config{HTTPProxy: p.http, HTTPSProxy: p.https, NoProxy: p.exempt}).ProxyFunc()
-	u, err := choose(&url.URL{Scheme: "https", Host: host})
+	scheme := "https"
+	if t.Port == 80 {
+		scheme = "http"
+	}
+	u, err := choose(&url.URL{Scheme: scheme, Host: t.urlHost()})
 	if err != nil || u == nil || defaultPorts[u.Scheme] == "" {
 		return ""
 	}
@@ -67,12 +71,12 @@ func (s *settings) decides() (p proxySettings, whose string, ok bool) {
 
 // uses is which way is taken to a host by the settings in place: "direct", "proxy"
 // for the one examined, "other" for another proxy, or "" if that is not known.
-func (s *settings) uses(host, proxy string) string {
+func (s *settings) uses(t Target, proxy string) string {
 	p, _, ok := s.decides()
 	if !ok {
 		return ""
 	}
-	switch p.forHost(host) {
+	switch p.to(t) {
 	case "":
 		return string(Direct)
 	case proxy:
@@ -118,6 +122,8 @@ func (s *settings) dockerFacts(r *Report) []Fact {
 		add(Remark, "no dockerd runs on this host")
 	case d.source == "":
 		add(Caution, "dockerd runs here, but its settings are not for this user to read; run sluice doctor as root")
+	case set == "" && d.set.https != "":
+		add(Bad, "dockerd has an HTTPS_PROXY that is no proxy's address (%s)", d.source)
 	case set == "" && d.set.http != "":
 		add(Bad, "dockerd has HTTP_PROXY and no HTTPS_PROXY (%s): pulls go directly", d.source)
 	case set == "" && d.set.all != "":

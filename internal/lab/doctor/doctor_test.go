@@ -278,3 +278,25 @@ func TestTinyproxyWillDo(t *testing.T) {
 	r = w.examine(t, nil, "--proxy", "http://198.18.0.2:8888")
 	wantVerdict(t, r, doctor.ProxyRefuses, "407", "http://USER:PASSWORD@198.18.0.2:8888")
 }
+
+// TestDockerdsOwnEnvironmentDecides runs a real dockerd on the patient: what it was
+// started with counts, whatever this shell has.
+func TestDockerdsOwnEnvironmentDecides(t *testing.T) {
+	lab.Need(t, lab.Needs{Root: true, Programs: []string{"dockerd", "docker", "containerd", "runc", "docker-registry"}})
+	w := newWard(t)
+	w.block(t)
+	p := w.sluice(t, "--allow", w.patient.Prefix().String(), "--to", "@docker-hub")
+	t.Run("with the proxy", func(t *testing.T) {
+		dockerhub.StartDocker(t, w.net, w.patient, w.hub.CA, []string{"HTTPS_PROXY=" + p.URL("http")})
+		r := w.examine(t, nil)
+		wantVerdict(t, r, doctor.WorksThroughProxy, "which is in place")
+		if r.Proxy == nil || r.Proxy.Source != "dockerd's environment" {
+			t.Errorf("the proxy is %+v", r.Proxy)
+		}
+	})
+	t.Run("without", func(t *testing.T) {
+		dockerhub.StartDocker(t, w.net, w.patient, w.hub.CA, nil)
+		r := w.examine(t, []string{"HTTPS_PROXY=" + p.URL("http")})
+		wantVerdict(t, r, doctor.ProxyHelps, "sluice setup docker")
+	})
+}
