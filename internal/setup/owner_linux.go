@@ -22,7 +22,7 @@ func ownedLike(f *os.File, like fs.FileInfo, path string) error {
 	names := make([]byte, 64<<10)
 	n, err := unix.Listxattr(path, names)
 	if err != nil {
-		return nil //nolint:nilerr // a file system without attributes has none to keep
+		return nil // a file system without attributes has none to keep
 	}
 	for name := range zeroTerminated(names[:n]) {
 		value := make([]byte, 64<<10)
