@@ -129,7 +129,7 @@ func TestNpmReadsItsFile(t *testing.T) {
 }
 
 func TestDnfReadsItsFile(t *testing.T) {
-	lab.Need(t, lab.Needs{Programs: []string{"/usr/lib/python3/dist-packages/dnf/__init__.py"}})
+	lab.Need(t, lab.Needs{Programs: []string{"dnf", "/usr/bin/python3"}})
 	const script = "import dnf, sys; c = dnf.conf.Conf(); c.read(sys.argv[1]); print(c.proxy, c.proxy_username, c.proxy_password, c.gpgcheck)"
 	o := options(t, awkward)
 	c, _ := Lookup("dnf")

@@ -2,6 +2,8 @@ package setup
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,6 +15,7 @@ import (
 const dockerUnit = `[Unit]
 DefaultDependencies=no
 [Service]
+Type=exec
 EnvironmentFile=-/etc/sysconfig/docker-storage
 ExecStart=/bin/sleep infinity
 `
@@ -27,15 +30,22 @@ func underSystemd(t *testing.T) *lab.Systemd {
 	t.Helper()
 	lab.Need(t, lab.Needs{Root: true, Programs: []string{"systemctl"}})
 	host := lab.New(t).Host(t, "docker", netip.MustParsePrefix("198.18.0.3/15"))
-	s := lab.StartSystemd(t, host, map[string]string{"bin/sluice": lab.Sluice(t)})
+	dir := t.TempDir()
+	for name, text := range map[string]string{"unit": dockerUnit, "docker": dockerInfo} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := lab.StartSystemd(t, host, map[string]string{
+		"etc/systemd/system/docker.service": filepath.Join(dir, "unit"),
+		"bin/docker":                        filepath.Join(dir, "docker"),
+		"bin/sluice":                        lab.Sluice(t),
+	})
 	s.Run(t, "mount", "-t", "tmpfs", "tmpfs", "/var/lib")
 	// The units of this systemd are in a directory of its own, to which those of /etc
 	// are linked.
-	s.Run(t, "sh", "-ec", "rm -rf /etc/systemd/system/docker.service* /etc/default/docker /etc/init.d/docker /etc/sysconfig /etc/docker; mkdir -p /run/systemd/system /etc/systemd/system/docker.service.d")
+	s.Run(t, "sh", "-ec", "rm -rf /etc/systemd/system/docker.service.d /etc/default/docker /etc/init.d/docker /etc/sysconfig /etc/docker; mkdir -p /run/systemd/system /etc/systemd/system/docker.service.d")
 	s.Run(t, "ln", "-s", "/etc/systemd/system/docker.service", "/etc/systemd/system/docker.service.d", "/run/units/")
-	s.Write(t, "/etc/systemd/system/docker.service", dockerUnit)
-	s.Write(t, "/usr/local/bin/docker", dockerInfo)
-	s.Run(t, "chmod", "755", "/usr/local/bin/docker")
 	s.Control(t, "daemon-reload")
 	s.Control(t, "start", "docker")
 	return s
