@@ -20,7 +20,8 @@ type SelfRequest struct {
 	// word, in letters, digits, "-", "_" and ".".
 	Host   acl.Host
 	Port   uint16
-	Path   string // as it was sent, without the query
+	Path   string // as it was sent
+	Query  string // as it was sent, without the "?"
 	Accept string // what the client prefers; "" if it does not say
 }
 
@@ -44,9 +45,11 @@ func (h *Handler) asksSelf(r *head) bool {
 func (s *session) self(tx *gate.Transaction, h *head, n int) {
 	s.dropOrigin()
 	toHEAD := string(h.method) == "HEAD"
-	path, _, _ := bytes.Cut(h.target, []byte{'?'})
+	path, query, _ := bytes.Cut(h.target, []byte{'?'})
 	tx.Request(recorded(h.method), recorded(path))
-	ask, e := s.prepareSelf(tx, h, path)
+	ask := SelfRequest{Client: s.src.Client.Addr().Unmap(), Path: string(path), Query: string(query), Accept: h.value("accept")}
+	e := s.prepareSelf(tx, h)
+	ask.Host, ask.Port = s.reachedAt(h.host)
 	s.in.skip(n)
 	if e != nil {
 		s.refuse(tx, refusal{Error: e, toHEAD: toHEAD})
@@ -69,24 +72,22 @@ func (s *session) self(tx *gate.Transaction, h *head, n int) {
 }
 
 // prepareSelf decides first, so that a stranger is told nothing else.
-func (s *session) prepareSelf(tx *gate.Transaction, h *head, path []byte) (SelfRequest, *egress.Error) {
+func (s *session) prepareSelf(tx *gate.Transaction, h *head) *egress.Error {
 	if h.wentThrough(s.h.name) {
 		// It would be answered as to this machine and not as to its sender.
-		return SelfRequest{}, &egress.Error{Kind: egress.Loop, Sentence: "this request has come through this proxy before"}
+		return &egress.Error{Kind: egress.Loop, Sentence: "this request has come through this proxy before"}
 	}
 	if e := tx.AdmitSelf(); e != nil {
-		return SelfRequest{}, e
+		return e
 	}
 	err := h.checkExchange()
 	if err == nil && h.body().kind != noBody {
 		err = flawSelfBody
 	}
 	if err != nil {
-		return SelfRequest{}, gate.Malformed(err.Error())
+		return gate.Malformed(err.Error())
 	}
-	ask := SelfRequest{Client: s.src.Client.Addr().Unmap(), Path: string(path), Accept: h.value("accept")}
-	ask.Host, ask.Port = s.reachedAt(h.host)
-	return ask, nil
+	return nil
 }
 
 // reachedAt returns what a client calls this proxy by the value of its Host, or the
