@@ -59,8 +59,19 @@ func serve(t testing.TB, file string) *served {
 // serveWith is serve with keys of the top level.
 func serveWith(t testing.TB, top, file string) *served {
 	t.Helper()
+	return serveFile(t, top+"[[listener]]\naddress = \"127.0.0.1:0\"\n"+file)
+}
+
+// serveAt is serve on another address.
+func serveAt(t testing.TB, address, file string) *served {
+	t.Helper()
+	return serveFile(t, "[[listener]]\naddress = \""+address+"\"\n"+file)
+}
+
+func serveFile(t testing.TB, file string) *served {
+	t.Helper()
 	off := ""
-	cfg, err := config.Parse("test.toml", []byte(top+"[[listener]]\naddress = \"127.0.0.1:0\"\n"+file), config.Flags{Admin: &off}, config.Presets{})
+	cfg, err := config.Parse("test.toml", []byte(file), config.Flags{Admin: &off}, config.Presets{})
 	if err != nil {
 		t.Fatal(err)
 	}

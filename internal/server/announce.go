@@ -6,6 +6,7 @@ import (
 	"sluice/acl"
 	"sluice/internal/config"
 	"sluice/internal/gate"
+	"sluice/internal/self"
 )
 
 // announce logs what an operator wants to read at the start: what listens, who
@@ -22,6 +23,7 @@ func (s *Server) announce(f *force, policy *gate.Policy) {
 	}
 	s.announceWarnings(f)
 	s.announceListeners(f.listeners)
+	s.announceClients(f)
 	s.announceAdmin(f.admin)
 	perClient, handshakes := s.waiting.Places()
 	s.log.Info("ready",
@@ -56,6 +58,25 @@ func (s *Server) announceListeners(listeners []*listener) {
 			fields = append(fields, zap.Bool("inherited", true))
 		}
 		s.log.Info("listening", fields...)
+	}
+}
+
+// announceClients logs what to type on a client's machine, if there can be one. Which
+// of this machine's addresses a client reaches is a guess: it may be another one
+// outside.
+func (s *Server) announceClients(f *force) {
+	client, ok := self.Somebody(f.cfg.Policy)
+	if !ok {
+		return
+	}
+	for _, l := range f.listeners {
+		if l.settings.Load().Protocol == config.SOCKS5 {
+			continue
+		}
+		if proxy, ok := self.Reachable(l.addr(), client); ok {
+			s.log.Info("on a client, for its Docker: " + self.Command(proxy, "docker") + "   (by the address that it has for this machine, if that is another)")
+			return
+		}
 	}
 }
 

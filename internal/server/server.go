@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"sluice/acl"
 	"sluice/forward"
 	"sluice/internal/accesslog"
 	"sluice/internal/admin"
@@ -26,6 +27,7 @@ import (
 	"sluice/internal/limit"
 	"sluice/internal/metrics"
 	"sluice/internal/relay"
+	"sluice/internal/self"
 	"sluice/internal/systemd"
 	"sluice/internal/track"
 	"sluice/socks"
@@ -136,7 +138,8 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 		return nil, err
 	}
 	s.handler = s.newHandler(time.Now())
-	s.http = &forward.Handler{Gate: s.gate}
+	pages := &self.Pages{Policy: func() *acl.Policy { return s.gate.Policy().ACL }}
+	s.http = &forward.Handler{Gate: s.gate, Self: pages.Answer}
 	s.socks = &socks.Handler{Gate: s.gate}
 	s.announce(f, policy)
 	s.stderr.Sync()

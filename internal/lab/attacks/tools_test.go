@@ -116,7 +116,7 @@ func TestWhatIsNotServedIsRefused(t *testing.T) {
 		{"SOCKS4a", "SOCKS4 is not served, SOCKS5 is", []string{"-x", "socks4a://$SOCKS"}},
 		{"HTTP on the port of SOCKS5", "not a SOCKS5 request", []string{"-x", "http://$SOCKS"}},
 		{"TLS", "the client began with TLS", []string{"-x", "https://$HTTP"}},
-		{"a web server", "this is a forward proxy and not a web server", []string{"--connect-to", "::$HTTP"}},
+		{"a web server", "this is a forward proxy and not a web server", []string{"--connect-to", "::$HTTP", "-d", "a form"}},
 		{"a PROXY header", "", []string{"--haproxy-protocol", "--connect-to", "::$HTTP"}},
 	} {
 		t.Run(x.name, func(t *testing.T) {

@@ -1,0 +1,467 @@
+package self
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"sluice/internal/setup"
+)
+
+const relay = "http://relay.example.internal:3128"
+
+func proxyURL(t testing.TB, text string) *url.URL {
+	t.Helper()
+	u, err := setup.ParseProxy(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func defaults(t testing.TB) setup.Options {
+	t.Helper()
+	o, err := options("", proxyURL(t, relay))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// shells are those that a script has to run under: Debian's sh, and all of a system
+// that has nothing but busybox.
+func shells(t *testing.T, try func(t *testing.T, shell []string, path string)) {
+	t.Run("dash", func(t *testing.T) {
+		need(t, "dash")
+		try(t, []string{"dash"}, os.Getenv("PATH"))
+	})
+	t.Run("busybox", func(t *testing.T) {
+		busybox := need(t, "busybox")
+		dir := t.TempDir()
+		out, err := exec.Command(busybox, "--list").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for applet := range strings.Lines(string(out)) {
+			if err := os.Symlink(busybox, filepath.Join(dir, strings.TrimSpace(applet))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		try(t, []string{filepath.Join(dir, "ash")}, dir)
+	})
+}
+
+func need(t *testing.T, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	switch {
+	case err == nil:
+	case os.Getenv("CI") == "true":
+		t.Fatalf("there is no %s", program)
+	default:
+		t.Skipf("left out: scripts under %s, which is not here", program)
+	}
+	return path
+}
+
+// machine is a file system in a directory, with programs that do nothing but tell.
+type machine struct {
+	t           *testing.T
+	shell       []string
+	root, bin   string
+	path, calls string
+}
+
+func newMachine(t *testing.T, shell []string, path string) *machine {
+	t.Helper()
+	dir := t.TempDir()
+	m := &machine{t: t, shell: shell, root: filepath.Join(dir, "root"), bin: filepath.Join(dir, "bin"), calls: filepath.Join(dir, "calls")}
+	m.path = m.bin + ":" + path
+	m.write("/home/.keep", "")
+	if err := os.Mkdir(m.bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"systemctl", "rc-service", "service"} {
+		m.program(name, `echo "${0##*/} $*" >>"`+m.calls+`"`)
+	}
+	m.program("docker", "echo "+strings.TrimPrefix(relay, "http://"))
+	return m
+}
+
+func (m *machine) program(name, text string) {
+	m.t.Helper()
+	if err := os.WriteFile(filepath.Join(m.bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *machine) file(path string) string {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		path = "/home/" + rest
+	}
+	return m.root + path
+}
+
+func (m *machine) write(path, text string) {
+	m.t.Helper()
+	name := m.file(path)
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// run gives a script to the shell's standard input, as curl does.
+func (m *machine) run(script string, args ...string) (out string, ok bool) {
+	m.t.Helper()
+	cmd := exec.Command(m.shell[0], append(append(m.shell[1:len(m.shell):len(m.shell)], "-s", "--"), args...)...)
+	cmd.Stdin = strings.NewReader(script)
+	cmd.Env = []string{"PATH=" + m.path, "HOME=" + m.root + "/home", "SLUICE_SETUP_ROOT=" + m.root}
+	b, err := cmd.CombinedOutput()
+	return string(b), err == nil
+}
+
+// tree returns every file and its text.
+func (m *machine) tree() map[string]string {
+	m.t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(m.root, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := strings.TrimPrefix(path, m.root)
+		if d.IsDir() {
+			if name != "/var" && name != "/var/lib" {
+				files[name+"/"] = ""
+			}
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		files[name] = string(b)
+		return err
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return files
+}
+
+// alone is a client with one of its places, which every host has, and with nothing
+// that asks the machine.
+func alone(c setup.Client, p setup.Place) setup.Client {
+	p.Test, p.Asked = "", false
+	c.Places, c.Verify = []setup.Place{p}, setup.Check{}
+	return c
+}
+
+// before are texts that a file may have before a script comes. Where the Go code finds
+// fault with one, so must the script.
+var before = map[setup.Format][]string{
+	setup.Environment: {
+		"", "# a comment\nOTHER=x\n", "OTHER=x", "HTTP_PROXY=http://old:1\n", "A=1\r\nHTTP_PROXY=x\r\nB=2\r\n",
+		"a=1\nhttps_proxy=\"x y\"\nb=2\nHTTP_PROXY=z\n", "export HTTP_PROXY='x'\n", "X=\"a\\\n HTTP_PROXY=x\"\n",
+		"HTTP_PROXY=\"a\nb\"\n", "HTTP_PROXY=a\\\nb\n", "X=1 \\", "\xef\xbb\xbfHTTP_PROXY=x\nY=1\n", "HTTP_PROXY=x\x00\n",
+		"\n\n", "NO_PROXY=a\nno_proxy=b\n#HTTP_PROXY=c\nHTTP_PROXYX=d\n", "  HTTP_PROXY=x", "X='it is'\\''so'\nY=\"$(reboot)`reboot`\"\n",
+	},
+	setup.DropIn: {
+		"", "[Service]\nLimitNOFILE=1\n", "[Service]\nEnvironment=\"HTTP_PROXY=x\"\n", "[Service]\nEnvironment=HTTP_PROXY=x \"A=b c\" NO_PROXY=y\nExecReload=z\n",
+		"[Unit]\nAfter=x\n\n[Service]\nEnvironment=A=b\n\n[Install]\nWantedBy=y\n", "[Unit]\nAfter=x\n", "[Service]",
+		"[Service]\n; Environment=HTTP_PROXY=x\nEnvironment=A=b \\\n  C=d\n", "[Service]\nEnvironment=HTTP_PROXY=x \\\n  A=b\n",
+		"[Service]\nEnvironment=\"HTTP_PROXY=x\n", "[Service]\r\nA=b\r\n", "[Service]\nEnvironment='HTTPS_PROXY=x' 'D=\\'e f'\n[X]\nEnvironment=HTTP_PROXY=stays\n",
+	},
+	setup.Own:  {"", "something else\n"},
+	setup.JSON: {"", " \n", "{}", `{"a":1,"proxies":{"default":{"x":"y"}}}`, "{\n  \"log-driver\": \"journald\"\n}\n", `{"proxies":{"http-proxy":"old"}}`, "{broken", "[1]", `{"proxies":3}`},
+	setup.INI: {
+		"", "[main]\ngpgcheck=1\n\n[other]\nproxy=stays\n", "[main]\nproxy = http://old:1\n", "[other]\nx=y", "# a comment\n[http]\n\tproxy = x\n\tsslVerify = true\n",
+		"registry=https://example.com/\n", "proxy=x\nproxy=y\n", "[global]\r\ntimeout = 3\r\n", "[main]\n;proxy=x\n#proxy=y\nproxy_username=z\n", "[main]\nproxy = a,\n  b\n  c\nx: y\n [odd]\nPROXY: z\n", "[main\n", "[ main ]\n# end\n\n[global]\n\n[x]\n",
+	},
+}
+
+func textsBefore(f setup.Format) []string {
+	switch f {
+	case setup.Exports:
+		f = setup.Environment // written alike
+	case setup.Git:
+		return append(before[setup.INI], "[HTTP]\n\tProxy = x \\\n y\n", "[http] proxy = x\n", "[ http ]\n\tsslVerify = a\\\\\n[http \"https://x/\"]\n\tproxy = stays\n[http] # more\n proxy = y\n")
+	}
+	return before[f]
+}
+
+// canonical is JSON without white space.
+func canonical(t *testing.T, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := json.Compact(&b, []byte(text)); err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	return b.String()
+}
+
+// TestTheScriptsWriteWhatTheCommandWrites holds the scripts' programs against package
+// setup's own edits, for each file of each client and each text that it may have had.
+func TestTheScriptsWriteWhatTheCommandWrites(t *testing.T) {
+	o := defaults(t)
+	shells(t, func(t *testing.T, shell []string, path string) {
+		seen := map[setup.Format]bool{}
+		for _, c := range setup.Clients() {
+			if !scripted(c) {
+				continue
+			}
+			for _, p := range c.Places {
+				for i, f := range p.Files {
+					p.Files = []setup.File{f}
+					texts := textsBefore(f.Format)
+					if seen[f.Format] && f.Format != setup.INI {
+						texts = texts[1:2] // one of each format has them all
+					}
+					seen[f.Format] = true
+					for j, old := range texts {
+						t.Run(fmt.Sprintf("%s %s %d, text %d", c.Name, p.Name, i, j), func(t *testing.T) {
+							t.Parallel()
+							sameAsSetup(t, newMachine(t, shell, path), alone(c, p), f, old, o)
+						})
+					}
+				}
+			}
+		}
+	})
+}
+
+func sameAsSetup(t *testing.T, m *machine, c setup.Client, f setup.File, old string, o setup.Options) {
+	m.write(f.Path, old)
+	start := m.tree()
+	want, wrong := f.Edit([]byte(old), o)
+	out, ok := m.run(scriptOf(c, o))
+	got := m.tree()[strings.TrimPrefix(m.file(f.Path), m.root)]
+	if f.Format == setup.JSON && strings.Contains(out, "python3 or jq") {
+		return // and it has told what to do by hand
+	}
+	if ok != (wrong == nil) {
+		t.Fatalf("with %q: setup says %v, the script %q", old, wrong, out)
+	}
+	if wrong != nil {
+		if !maps.Equal(start, m.tree()) {
+			t.Errorf("the script says %q and changes something: %v", out, m.tree())
+		}
+		return
+	}
+	if f.Format == setup.JSON {
+		got, want = canonical(t, got), []byte(canonical(t, string(want))) // white space may differ
+	}
+	if got != string(want) {
+		t.Errorf("with %q\nthe script writes %q\nsetup writes      %q", old, got, want)
+	}
+	if len(old)%3 > 0 {
+		return // some will do for what follows, which is the same for all
+	}
+	if out, ok := m.run(scriptOf(c, o)); !ok || !strings.Contains(out, "already") {
+		t.Errorf("a second time it says %q", out)
+	}
+	if out, ok := m.run(scriptOf(c, o), "--undo"); !ok || !maps.Equal(start, m.tree()) {
+		t.Errorf("undone with %q, %q has become %q", out, old, m.tree())
+	}
+}
+
+func TestTheScriptsPassShellcheck(t *testing.T) {
+	shellcheck := need(t, "shellcheck")
+	o := defaults(t)
+	for _, c := range setup.Clients() {
+		text := byHand(c, o)
+		if scripted(c) {
+			text = scriptOf(c, o)
+		}
+		cmd := exec.Command(shellcheck, "-s", "sh", "-")
+		cmd.Stdin = strings.NewReader(text)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", c.Name, err, out)
+		}
+	}
+}
+
+// hosts are Docker hosts of each kind, and where the proxy has to be written.
+var hosts = []struct {
+	name, file string
+	has        map[string]string
+	calls      string
+}{
+	{
+		"systemd", "/etc/systemd/system/docker.service.d/http-proxy.conf",
+		map[string]string{"/run/systemd/system/x": "", "/lib/systemd/system/docker.service": "[Service]\n"},
+		"systemctl daemon-reload\nsystemctl restart docker\n",
+	},
+	{
+		"Amazon Linux", "/etc/sysconfig/docker",
+		map[string]string{
+			"/run/systemd/system/x": "", "/usr/lib/systemd/system/docker.service": "[Service]\nEnvironmentFile=-/etc/sysconfig/docker\n",
+			"/etc/sysconfig/docker": "# of the distribution\nOPTIONS=\"--default-ulimit nofile=1024:4096\"\n",
+		},
+		"systemctl restart docker\n",
+	},
+	{"Alpine", "/etc/conf.d/docker", map[string]string{"/etc/init.d/docker": "#!/sbin/openrc-run\n", "/etc/conf.d/docker": "DOCKER_OPTS=\"\"\n"}, "rc-service docker restart\n"},
+	{"an older Debian", "/etc/default/docker", map[string]string{"/etc/init.d/docker": "#!/bin/sh\n"}, "service docker restart\n"},
+}
+
+func dockerScript(t *testing.T) string {
+	t.Helper()
+	c, _ := setup.Lookup("docker")
+	return scriptOf(c, defaults(t))
+}
+
+func TestADockerHostIsSetUpTwiceAndThenUndone(t *testing.T) {
+	script := dockerScript(t)
+	shells(t, func(t *testing.T, shell []string, path string) {
+		for _, h := range hosts {
+			t.Run(h.name, func(t *testing.T) {
+				m := newMachine(t, shell, path)
+				for name, text := range h.has {
+					m.write(name, text)
+				}
+				start := m.tree()
+				if out, ok := m.run(script, "--dry-run"); !ok || !strings.Contains(out, "HTTPS_PROXY="+relay) || !maps.Equal(start, m.tree()) {
+					t.Errorf("a dry run says %q and leaves %v", out, m.tree())
+				}
+				if out, ok := m.run(script); !ok || !strings.Contains(out, "wrote "+m.root+h.file) {
+					t.Fatalf("it says %q", out)
+				}
+				applied := m.tree()
+				if text := applied[h.file]; !strings.Contains(text, "HTTPS_PROXY="+relay) || !strings.HasPrefix(strings.TrimPrefix(text, "[Service]\n"), h.has[h.file]) {
+					t.Errorf("%s is %q", h.file, text)
+				}
+				if out, ok := m.run(script); !ok || !strings.Contains(out, "already") || !maps.Equal(applied, m.tree()) {
+					t.Errorf("the second time it says %q and leaves %v", out, m.tree())
+				}
+				if calls, _ := os.ReadFile(m.calls); string(calls) != h.calls {
+					t.Errorf("it calls %q, want %q once", calls, h.calls)
+				}
+				if out, ok := m.run(script, "--undo"); !ok || !maps.Equal(start, m.tree()) {
+					t.Errorf("undone with %q, it leaves %v", out, m.tree())
+				}
+				if calls, _ := os.ReadFile(m.calls); string(calls) != h.calls+h.calls {
+					t.Errorf("with the undoing it calls %q", calls)
+				}
+				if out, ok := m.run(script, "--undo"); !ok || !strings.Contains(out, "nothing to undo") {
+					t.Errorf("undone twice it says %q", out)
+				}
+			})
+		}
+	})
+}
+
+func TestWhatFailsLeavesNothingHalfDone(t *testing.T) {
+	script := dockerScript(t)
+	shells(t, func(t *testing.T, shell []string, path string) {
+		for _, x := range []struct {
+			name, says string
+			spoil      func(*machine)
+			args       []string
+		}{
+			{"no Docker", "there is no docker here", func(m *machine) { os.RemoveAll(m.file("/lib")) }, nil},
+			{"Docker does not start", "docker does not start with the proxy", func(m *machine) { m.program("systemctl", `[ "$1" != restart ]`) }, nil},
+			{"a directory that is a file", "cannot be made", func(m *machine) { m.write("/etc/systemd/system/docker.service.d", "") }, nil},
+			{"no place for what was", "cannot be made", func(m *machine) { m.write("/var/lib/sluice-setup", "") }, nil},
+			{"a file that is a directory", "cannot be read", func(m *machine) { m.write("/etc/systemd/system/docker.service.d/http-proxy.conf/x", "") }, nil},
+			{"a line that cannot be read", "a quote is not closed", func(m *machine) {
+				m.write("/etc/systemd/system/docker.service.d/http-proxy.conf", "[Service]\nEnvironment=\"HTTP_PROXY=x\n")
+			}, nil},
+			{"an option that is none", "there is no option --now", func(*machine) {}, []string{"--now"}},
+			{"a place that is none", "the place here is not here", func(*machine) {}, []string{"--place", "here"}},
+			{"a place that is another's", "the place openrc is not here", func(*machine) {}, []string{"--place=openrc"}},
+		} {
+			t.Run(x.name, func(t *testing.T) {
+				m := newMachine(t, shell, path)
+				m.write("/run/systemd/system/x", "")
+				m.write("/lib/systemd/system/docker.service", "[Service]\n")
+				x.spoil(m)
+				start := m.tree()
+				out, ok := m.run(script, x.args...)
+				if ok || !strings.Contains(out, x.says) {
+					t.Errorf("it says %q", out)
+				}
+				if after := m.tree(); !maps.Equal(start, after) {
+					t.Errorf("it leaves %v\nwhere there was %v", after, start)
+				}
+			})
+		}
+	})
+}
+
+// What was changed behind the script's back is not thrown away.
+func TestWhatWasChangedSinceIsNotUndone(t *testing.T) {
+	script := dockerScript(t)
+	shells(t, func(t *testing.T, shell []string, path string) {
+		m := newMachine(t, shell, path)
+		m.write("/run/systemd/system/x", "")
+		m.write("/lib/systemd/system/docker.service", "[Service]\n")
+		m.run(script)
+		m.write(hosts[0].file, "[Service]\nEnvironment=\"MINE=1\"\n")
+		if out, ok := m.run(script, "--undo"); ok || !strings.Contains(out, "was changed since") {
+			t.Errorf("it says %q", out)
+		}
+		if got := m.tree()[hosts[0].file]; !strings.Contains(got, "MINE=1") {
+			t.Errorf("the file is %q", got)
+		}
+	})
+}
+
+// A download that breaks off anywhere does nothing.
+func TestAScriptThatBreaksOffDoesNothing(t *testing.T) {
+	script := dockerScript(t)
+	shells(t, func(t *testing.T, shell []string, path string) {
+		m := newMachine(t, shell, path)
+		m.write("/run/systemd/system/x", "")
+		m.write("/lib/systemd/system/docker.service", "[Service]\n")
+		start := m.tree()
+		end := len(strings.TrimSuffix(script, " }\n"))
+		cuts := []int{0, len(script) / 4, len(script) / 2}
+		for i := end - 60; i < end; i++ {
+			cuts = append(cuts, i)
+		}
+		for _, at := range cuts {
+			m.run(script[:at])
+			if after := m.tree(); !maps.Equal(start, after) {
+				t.Fatalf("cut behind %q it leaves %v", script[max(0, at-40):at], after)
+			}
+		}
+		if _, err := os.Stat(m.calls); err == nil {
+			t.Error("a part of the script restarts something")
+		}
+	})
+}
+
+func TestALinkCannotPutAnythingIntoAScript(t *testing.T) {
+	for _, query := range []string{
+		"no-proxy=$(reboot)", "no-proxy=`reboot`", "no-proxy=a'b", "no-proxy=a%0AEOF_SLUICE%0Areboot", "no-proxy=fe80::1%25$(reboot)",
+		"no-proxy=[::1%2525';reboot;']", "no-proxy=a&no-proxy=b", "proxy=http://evil.example", "x", "no-proxy=a&x=y", "no-proxy=%zz", "no-proxy=a;b", "no-proxy=a b", "no-proxy=*",
+	} {
+		a := script("docker", query, proxyURL(t, relay))
+		if !a.Missing || strings.Contains(string(a.Body), "reboot") || strings.Contains(string(a.Body), "evil") {
+			t.Errorf("%s: answered %.80q", query, a.Body)
+		}
+	}
+	a := script("docker", "no-proxy=.example.com,10.0.0.0/8,[::1]", proxyURL(t, relay))
+	if a.Missing || !bytes.Contains(a.Body, []byte("relay.example.internal,.example.com,")) {
+		t.Errorf("exceptions are left out of %s", a.Body)
+	}
+}
+
+func TestEveryClientThatMattersHasAScript(t *testing.T) {
+	for _, name := range []string{"docker", "containerd", "podman", "apt", "dnf", "git", "shell"} {
+		if !slices.Contains(setup.Names(), name) {
+			t.Logf("setup does not know %s", name)
+			continue
+		}
+		if c, _ := setup.Lookup(name); !scripted(c) {
+			t.Errorf("%s has no script", name)
+		}
+	}
+}
