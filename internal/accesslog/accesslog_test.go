@@ -89,6 +89,7 @@ func TestSquidsNativeFormat(t *testing.T) {
 	socks := sample()
 	socks.Protocol, socks.Status = track.SOCKS5, 0
 	unread := &track.Record{Protocol: track.Connect, Client: netip.MustParseAddrPort("192.0.2.7:1"), Status: 400}
+	own := &track.Record{Protocol: track.HTTP, Client: netip.MustParseAddrPort("192.0.2.7:1"), Method: "GET", Path: "/setup/a b", Decision: "allow", Outcome: "ok", Status: 200}
 	guess := &track.Record{Protocol: track.Connect, Client: netip.MustParseAddrPort("192.0.2.7:1"), Status: 407, Outcome: "auth_required"}
 	wrong := &track.Record{Protocol: track.SOCKS5, Client: netip.MustParseAddrPort("192.0.2.7:1"), Outcome: "auth_required"}
 	slow := sample()
@@ -105,6 +106,7 @@ func TestSquidsNativeFormat(t *testing.T) {
 		{denied, "1700000000.123   3000 192.0.2.7 TCP_DENIED/403 20 CONNECT example.com:443 - HIER_NONE/- -\n"},
 		{plain, "1700000000.123   3000 192.0.2.7 TCP_MISS/200 20 GET http://example.com/a ann HIER_DIRECT/203.0.113.9 -\n"},
 		{socks, "1700000000.123   3000 192.0.2.7 TCP_TUNNEL/200 20 CONNECT example.com:443 ann HIER_DIRECT/203.0.113.9 -\n"},
+		{own, "1700000000.123      0 192.0.2.7 NONE/200 0 GET internal:/setup/a%20b - HIER_NONE/- -\n"},
 		{guess, "1700000000.123      0 192.0.2.7 TCP_DENIED/407 0 CONNECT error:invalid-request - HIER_NONE/- -\n"},
 		{wrong, "1700000000.123      0 192.0.2.7 TCP_DENIED/407 0 CONNECT error:invalid-request - HIER_NONE/- -\n"},
 		{slow, "1700000000.123   3000 192.0.2.7 NONE/504 0 CONNECT [2001:db8::1]:443 - HIER_NONE/- -\n"},

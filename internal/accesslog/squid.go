@@ -110,7 +110,10 @@ func squidMethod(r *track.Record) string {
 }
 
 func appendURL(b []byte, r *track.Record) []byte {
-	if r.Host == "" {
+	switch {
+	case r.Host == "" && r.Outcome == egress.None.String(): // asked of the proxy itself
+		return append(append(b, "internal:"...), word(r.Path)...)
+	case r.Host == "":
 		return append(b, "error:invalid-request"...)
 	}
 	if r.Protocol == track.HTTP {

@@ -39,6 +39,9 @@ func parseJSON(line []byte) (entry, error) {
 	if e.client, err = netip.ParseAddr(r.Client); err != nil {
 		return entry{}, errMalformed
 	}
+	if r.Host == "" && r.Outcome == egress.None.String() {
+		return entry{}, errOther // the proxy was asked for itself
+	}
 	if r.Host == "" || r.Port == 0 {
 		return entry{}, errUnread
 	}

@@ -27,7 +27,7 @@ func parseSquid(line string) (entry, error) {
 	if !isResult(result) || strings.Trim(status, "0123456789") != "" {
 		return entry{}, errMalformed
 	}
-	if f[2] == "-" || strings.HasPrefix(result, "UDP_") || strings.HasPrefix(f[6], "error:") {
+	if f[2] == "-" || strings.HasPrefix(result, "UDP_") || strings.HasPrefix(f[6], "error:") || strings.HasPrefix(f[6], "internal:") {
 		return entry{}, errOther // Squid's own, a peer's question, or no request
 	}
 	if e.client, err = netip.ParseAddr(f[2]); err != nil {

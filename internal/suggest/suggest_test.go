@@ -160,6 +160,7 @@ func TestWhatIsLeftOutIsTold(t *testing.T) {
 	log := passing("192.0.2.1 a.example:443", "192.0.2.1 inside.test:443") + "\nnonsense\n{\n" + strings.Repeat("x", 3*longestLine) + "\n" +
 		`{"msg":"records lost","lost":7}` + "\n" +
 		`{"msg":"tunnel","client":"192.0.2.1","outcome":"malformed"}` + "\n" +
+		`{"msg":"request","client":"192.0.2.1","path":"/setup/docker","decision":"allow","outcome":"ok"}` + "\n" +
 		recordOf("192.0.2.1/a:b a.example:443", "allow", "ok") +
 		recordOf("192.0.2.9 evil.example:25", "deny", "rule_denied") +
 		recordOf("192.0.2.1 b.test:443", "observe", "timeout") +
@@ -176,7 +177,7 @@ func TestWhatIsLeftOutIsTold(t *testing.T) {
 	want := []string{
 		"# From 9 records: 2 requests passed, of 1 client to 3 destinations.",
 		`#   lines in neither Sluice's JSON nor Squid's native format: 3, the first at "test.log:4"`,
-		"#   lines that tell of no request: 2",
+		"#   lines that tell of no request: 3",
 		"#   requests without a destination that could be read: 1",
 		"#   requests of users whose names cannot be in a file: 1",
 		"#   requests for other than http and https: 1",
@@ -239,6 +240,7 @@ func TestWhatSquidWrites(t *testing.T) {
 		"1700000000.123    456 192.0.2.1 NONE/503 5120 CONNECT a.example:443 - HIER_NONE/- -":                                     "failed  a.example:443",
 		"1700000000.123      0 192.0.2.1 UDP_MISS/000 52 ICP_QUERY http://a.example/ - HIER_NONE/- -":                             errOther.Error(),
 		"1700000000.123      0 - NONE/000 0 NONE error:records-lost:12 - HIER_NONE/- -":                                           errOther.Error(),
+		"1700000000.123      0 192.0.2.1 NONE/200 0 GET internal:/setup/docker - HIER_NONE/- -":                                  errOther.Error(),
 		"1700000000.123      0 host.name TCP_MISS/200 0 GET http://a.example/ - HIER_DIRECT/8.8.8.8 -":                            errMalformed.Error(),
 		"1700000000.123      0 192.0.2.1 TCP_MISS/200 0 GET ftp://a.example/ - HIER_DIRECT/8.8.8.8 -":                             errScheme.Error(),
 		"1700000000.123      0 192.0.2.1 TCP_MISS/200 0 GET http://a..b/ - HIER_DIRECT/8.8.8.8 -":                                 errUnread.Error(),
