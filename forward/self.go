@@ -34,10 +34,11 @@ type SelfAnswer struct {
 
 // asksSelf tells whether a request is for the proxy itself, and there is somebody to
 // answer it. Any other method in origin-form is refused as a mistaken setting, for
-// that is what it comes from.
+// that is what it comes from, and so is what some read as a host (RFC 3986, section
+// 4.2: "//host/").
 func (h *Handler) asksSelf(r *head) bool {
 	m := string(r.method)
-	return h.Self != nil && r.target[0] == '/' && (m == "GET" || m == "HEAD")
+	return h.Self != nil && r.target[0] == '/' && !bytes.HasPrefix(r.target, []byte("//")) && (m == "GET" || m == "HEAD")
 }
 
 // self answers a request to the proxy itself, whose head of n bytes is buffered. It

@@ -47,7 +47,6 @@ func TestAnAdmittedClientIsAnsweredByTheProxyItself(t *testing.T) {
 		{"an empty Host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", "200 OK", "127.0.0.1 at " + local + " asks for /, "},
 		{"a Host that cannot be dialled", "GET / HTTP/1.1\r\nHost: 0.0.0.0:3128\r\n\r\n", "200 OK", "127.0.0.1 at " + local + " asks for /, "},
 		{"a Host that is no name", "GET / HTTP/1.1\r\nHost: a..b:3128\r\n\r\n", "200 OK", "127.0.0.1 at " + local + " asks for /, "},
-		{"two slashes", "GET //127.0.0.1/ HTTP/1.1\r\nHost: relay:1\r\n\r\n", "200 OK", "127.0.0.1 at relay:1 asks for //127.0.0.1/, "},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			p.t = t
@@ -137,6 +136,7 @@ func TestNothingIsServedBehindARequestToTheProxyItself(t *testing.T) {
 		"a Host with HTML":       {"GET / HTTP/1.1\r\nHost: <script>\r\n\r\n" + absolute, "400"},
 		"POST":                   {"POST / HTTP/1.1\r\nHost: relay\r\nContent-Length: 0\r\n\r\n" + absolute, "400"},
 		"OPTIONS":                {"OPTIONS / HTTP/1.1\r\nHost: relay\r\nMax-Forwards: 0\r\n\r\n" + absolute, "400"},
+		"two slashes":            {"GET //" + o.addr + "/ HTTP/1.1\r\nHost: relay\r\n\r\n" + absolute, "400"},
 		"another path of HTTP":   {"GET / HTTP/2.0\r\nHost: relay\r\n\r\n" + absolute, "400"},
 	} {
 		t.Run(name, func(t *testing.T) {
