@@ -118,7 +118,6 @@ func TestWhereTheAuthorityOfAURIIs(t *testing.T) {
 		{"http:denied.test/", "", 0, malformed},
 		{"http//denied.test/", "", 0, malformed},
 		{"//denied.test/", "", 0, malformed},
-		{"/denied.test/", "", 0, malformed},
 		{"denied.test/", "", 0, malformed},
 		{"denied.test:80", "", 0, malformed},
 		{"*", "", 0, malformed},
@@ -142,6 +141,23 @@ func TestWhereTheAuthorityOfAURIIs(t *testing.T) {
 	} {
 		b := "GET " + c.uri + " HTTP/1.1\r\nHost: allowed.test\r\nConnection: close\r\n\r\n"
 		p.holds(t, absolute, []byte(b), want{c.means, c.port, c.verdict})
+	}
+}
+
+// What is asked of the proxy itself leads nowhere else, whatever its Host or path says.
+func TestAskingTheProxyItselfReachesNobody(t *testing.T) {
+	p := start(t, openRules, 80)
+	for _, path := range []string{"/", "/denied.test/", "/http://denied.test/", "/setup/docker", "/setup/http://169.254.169.254/", "/proxy.pac", "/@denied.test/", "/\\denied.test/", "/setup/docker?no-proxy=denied.test"} {
+		for _, host := range []string{"allowed.test", "denied.test", "169.254.169.254", "127.0.0.1", "[::ffff:a9fe:a9fe]:80"} {
+			b := []byte("GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\nX-Original-URL: http://denied.test/\r\nConnection: keep-alive\r\n\r\nGET http://denied.test/ HTTP/1.1\r\nHost: denied.test\r\n\r\n")
+			o := p.ask(t, absolute, b)
+			if o.record.Outcome != "ok" || o.record.Host != "" || o.record.Tries != 0 || len(o.visits)+len(o.questions)+o.connects+o.datagrams != 0 {
+				t.Errorf("%s of %s: %+v", path, host, o)
+			}
+		}
+	}
+	if n := len(p.records); n > 0 {
+		t.Errorf("%d requests were read behind those", n)
 	}
 }
 

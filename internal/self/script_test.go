@@ -219,7 +219,8 @@ func TestTheScriptsWriteWhatTheCommandWrites(t *testing.T) {
 			}
 			for _, p := range c.Places {
 				for i, f := range p.Files {
-					p.Files = []setup.File{f}
+					only := p
+					only.Files = []setup.File{f}
 					texts := textsBefore(f.Format)
 					if seen[f.Format] && f.Format != setup.INI {
 						texts = texts[1:2] // one of each format has them all
@@ -228,7 +229,7 @@ func TestTheScriptsWriteWhatTheCommandWrites(t *testing.T) {
 					for j, old := range texts {
 						t.Run(fmt.Sprintf("%s %s %d, text %d", c.Name, p.Name, i, j), func(t *testing.T) {
 							t.Parallel()
-							sameAsSetup(t, newMachine(t, shell, path), alone(c, p), f, old, o)
+							sameAsSetup(t, newMachine(t, shell, path), alone(c, only), f, old, o)
 						})
 					}
 				}
