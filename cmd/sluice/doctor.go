@@ -34,10 +34,7 @@ func examine(c *call) int {
 		fmt.Fprintf(c.stderr, "sluice doctor: %v\n", err)
 		return exitUsage
 	}
-	p := &progress{w: c.stderr, quiet: asJSON}
-	if f, ok := c.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		p.terminal = true
-	}
+	p := newProgress(c.stderr, asJSON)
 	o.Progress = p.step
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -92,6 +89,11 @@ type progress struct {
 	quiet    bool // nothing but a terminal's line
 	over     int
 	waiting  []doctor.Step
+}
+
+func newProgress(w io.Writer, quiet bool) *progress {
+	f, ok := w.(*os.File)
+	return &progress{w: w, quiet: quiet, terminal: ok && term.IsTerminal(int(f.Fd()))}
 }
 
 func (p *progress) step(s doctor.Step, over bool) {

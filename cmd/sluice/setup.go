@@ -14,6 +14,7 @@ import (
 	"text/tabwriter"
 
 	"sluice/internal/config"
+	"sluice/internal/doctor"
 	"sluice/internal/setup"
 )
 
@@ -35,7 +36,7 @@ func setUpClient(c *call) int {
 	fs.BoolVar(&f.apply, "apply", false, "change the files of this host, restart what reads them, and look whether it took them")
 	fs.BoolVar(&f.dry, "dry-run", false, "show what --apply, or with --undo that, would change and run")
 	fs.BoolVar(&f.undo, "undo", false, "put the files back as they were before --apply")
-	fs.BoolVar(&f.force, "force", false, "with --apply: though the relay does not answer; with --undo: though files were changed since")
+	fs.BoolVar(&f.force, "force", false, "with --apply: though the relay does not answer or refuses, and without the doctor; with --undo: though files were changed since")
 	name, code, done := c.parseName(fs)
 	if done {
 		return code
@@ -110,20 +111,47 @@ func (c *call) setUp(ctx context.Context, client setup.Client, f setupFlags) int
 		}
 		plan.Write(c.stdout)
 	case f.apply:
-		remark, err := setup.Reach(ctx, client, options)
-		if err != nil && !f.force {
-			return c.fault(fmt.Errorf("%w; nothing was changed", err))
-		}
-		if remark != "" {
-			fmt.Fprintln(c.stderr, remark)
-		}
-		if err := system.Apply(ctx, client, f.place, options, c.stdout); err != nil {
+		if err := c.applySetup(ctx, system, client, options, f); err != nil {
 			return c.fault(err)
 		}
 	default:
 		client.Write(c.stdout, options)
 	}
 	return exitOK
+}
+
+// applySetup asks the relay before, and has the doctor look behind.
+func (c *call) applySetup(ctx context.Context, system setup.System, client setup.Client, o setup.Options, f setupFlags) error {
+	remark, err := setup.Reach(ctx, client, o)
+	if err != nil && !f.force {
+		return fmt.Errorf("%w; nothing was changed", err)
+	}
+	if remark != "" {
+		fmt.Fprintln(c.stderr, remark)
+	}
+	changed, err := system.Apply(ctx, client, f.place, o, c.stdout)
+	if err != nil || !changed || f.force || client.Destination == "" {
+		return err
+	}
+	examination := doctor.Options{Proxy: o.Proxy, Environ: os.Environ()}
+	if client.Name != "docker" { // whose hosts are what the doctor examines unasked
+		if examination.Targets, err = doctor.ParseTargets([]string{client.Destination}); err != nil {
+			return err
+		}
+	}
+	p := newProgress(c.stderr, false)
+	examination.Progress = p.step
+	verdict := doctor.Run(ctx, examination).Verdict
+	p.clear()
+	switch verdict.Code {
+	case doctor.Open, doctor.WorksThroughProxy, doctor.ProxyHelps:
+		// Whether the client has the proxy it was asked itself; the doctor looks for it
+		// in the environment and in dockerd's.
+	default:
+		return fmt.Errorf("the settings are in place, but by sluice doctor %s", verdict.Sentence)
+	}
+	fmt.Fprintf(c.stdout, "sluice doctor: %s\n", verdict.Sentence)
+	return nil
 }
 
 func (c *call) undoSetup(ctx context.Context, client setup.Client, f setupFlags) int {

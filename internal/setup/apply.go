@@ -16,36 +16,37 @@ import (
 
 // Apply makes a plan's changes, all or none, has the client read them, and looks
 // whether it did. It tells on w what it does. A second time it changes nothing. When
-// the client does not take the settings, the files are put back.
-func (s System) Apply(ctx context.Context, c Client, place string, o Options, w io.Writer) error {
+// the client does not take the settings, the files are put back. It returns whether
+// there was anything to change.
+func (s System) Apply(ctx context.Context, c Client, place string, o Options, w io.Writer) (changed bool, err error) {
 	p, err := s.choose(ctx, c, place)
 	if err != nil {
-		return err
+		return false, err
 	}
 	dir, unlock, err := s.open(p.personal())
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer unlock()
 	// Only now, with the lock held, are the files read.
 	plan, err := s.Plan(ctx, c, p.Name, o)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if plan.Done() {
 		plan.Write(w)
-		return nil
+		return false, nil
 	}
 	before, err := readRecord(dir, c.Name)
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, warning := range plan.Warnings {
 		fmt.Fprintln(w, warning)
 	}
 	t := &transaction{plan: plan, dir: dir, before: before}
 	if err := t.write(); err != nil {
-		return advise(err)
+		return false, advise(err)
 	}
 	for _, f := range t.record.Files {
 		if f.Backup != "" {
@@ -54,7 +55,10 @@ func (s System) Apply(ctx context.Context, c Client, place string, o Options, w 
 		}
 		fmt.Fprintf(w, "wrote %s\n", f.Path)
 	}
-	return t.takeEffect(ctx, w)
+	if err := t.takeEffect(ctx, w); err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 // open makes the directory of records and takes its lock.
@@ -245,7 +249,11 @@ func (p *Plan) verify(ctx context.Context, w io.Writer) error {
 		fmt.Fprintf(w, "to see whether it works, %s: %s\n", v.When, v.Command)
 		return nil
 	}
-	out, err := p.system.ask(ctx, v.Command)
+	ask := p.system.run
+	if len(p.Place.Reload) > 0 {
+		ask = p.system.ask
+	}
+	out, err := ask(ctx, v.Command)
 	want := v.wants(p.Options)
 	switch {
 	case strings.Contains(out, want):

@@ -125,7 +125,7 @@ func (h *host) apply(client, place string, o Options) (string, error) {
 		h.t.Fatalf("no client %s", client)
 	}
 	var out bytes.Buffer
-	err := h.Apply(context.Background(), c, place, o, &out)
+	_, err := h.Apply(context.Background(), c, place, o, &out)
 	return out.String(), err
 }
 

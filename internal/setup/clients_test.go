@@ -131,15 +131,13 @@ func TestNpmReadsItsFile(t *testing.T) {
 func TestDnfReadsItsFile(t *testing.T) {
 	lab.Need(t, lab.Needs{Programs: []string{"dnf", "/usr/bin/python3"}})
 	const script = "import dnf, sys; c = dnf.conf.Conf(); c.read(sys.argv[1]); print(c.proxy, c.proxy_username, c.proxy_password, c.gpgcheck)"
-	o := options(t, awkward)
 	c, _ := Lookup("dnf")
 	old := "[main]\ngpgcheck=True\nproxy=http://old:1,\n  http://older:1\nproxy_password=old\n\n[repo]\nname=x\n"
 	for proxy, want := range map[string]string{
 		awkward: `http://relay.example.internal:3128 us#er p@%"'\$HOME;&x True`,
 		relay:   relay + " None None True", "socks5://relay:1080": "socks5://relay:1080 None None True",
 	} {
-		o = options(t, proxy)
-		text, err := c.Places[0].Files[0].Edit([]byte(old), o)
+		text, err := c.Places[0].Files[0].Edit([]byte(old), options(t, proxy))
 		if err != nil {
 			t.Fatal(err)
 		}
