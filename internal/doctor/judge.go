@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -364,5 +365,5 @@ func (r *Report) setUp(set *settings) string {
 	if !set.pulls {
 		return "sluice setup shell --proxy " + r.Proxy.URL
 	}
-	return "sluice setup docker --proxy " + r.Proxy.URL + " --apply"
+	return "sluice setup " + cmp.Or(set.client, "docker") + " --proxy " + r.Proxy.URL + " --apply"
 }

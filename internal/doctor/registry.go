@@ -303,6 +303,8 @@ func (p *pull) blob(ctx context.Context, at *url.URL) {
 		p.end(s, BadStatus, fmt.Sprintf("answers %d for the blob", a.status))
 	case err != nil && len(a.body) == 0:
 		p.failed(s, err)
+	case err != nil && outcomeOf(err) == TimedOut && s.Bytes >= worthTiming:
+		p.end(s, OK, "slow"+s.told())
 	case err != nil:
 		p.end(s, outcomeOf(err), fmt.Sprintf("stops after %s: %s", size(s.Bytes), sentenceOf(err, time.Since(s.began))))
 	default:

@@ -11,8 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -228,6 +226,42 @@ func TestARegistryIsPulledFromInPart(t *testing.T) {
 	}
 }
 
+// TestARegistryBehindARegistryIsNotFollowed has a blob's host that is a registry, too,
+// and would lead on to others for ever.
+func TestARegistryBehindARegistryIsNotFollowed(t *testing.T) {
+	ca := lab.NewCA(t)
+	behind, h := newHub(t, ca), newHub(t, ca)
+	h.blobs = behind.registry
+	r := examined(t, ca, Options{}, h.registry)
+	for _, s := range r.Steps {
+		if s.Registry == behind.registry {
+			t.Errorf("it is pulled from: %+v", s)
+		}
+	}
+	if s := find(t, r, Direct, stepBlob); s.Outcome != BadStatus || s.Host != behind.registry {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestABlobThatStopsIsToldAndASlowOneIsNot(t *testing.T) {
+	ca := lab.NewCA(t)
+	for first, want := range map[int]Outcome{100: TimedOut, worthTiming: OK} {
+		h := newHub(t, ca)
+		h.blobs = serve(t, ca, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "10000000")
+			_, _ = w.Write(make([]byte, first))
+			_ = http.NewResponseController(w).Flush()
+			if r.URL.Path != "/v2/" {
+				<-r.Context().Done()
+			}
+		}))
+		r := examined(t, ca, Options{Timeout: 4 * time.Second}, h.registry)
+		if s := find(t, r, Direct, stepBlob); s.Outcome != want || s.Bytes != int64(first) {
+			t.Errorf("after %d bytes: %+v", first, s)
+		}
+	}
+}
+
 func TestARegistryThatHasHadEnoughIsToldAsThat(t *testing.T) {
 	ca := lab.NewCA(t)
 	h := newHub(t, ca)
@@ -297,97 +331,5 @@ func TestProgressHasABeginningAndAnEndOfEachStep(t *testing.T) {
 	}}, serve(t, ca, answers))
 	if begun != len(r.Steps) || over != begun {
 		t.Errorf("%d steps, %d begun, %d over", len(r.Steps), begun, over)
-	}
-}
-
-// write makes a file of a system below its root.
-func write(t *testing.T, root, name, text string) {
-	t.Helper()
-	path := filepath.Join(root, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestDockerdsSettingsAreReadAndTold(t *testing.T) {
-	const here = "net:[1]"
-	for _, test := range []struct {
-		name, environ, daemon, net string
-		own                        []string
-		words                      string
-		level                      Level
-	}{
-		{"the proxy", "HTTPS_PROXY=http://user:hush@relay:3128\x00", "", here, nil, "dockerd has the proxy http://USER:PASSWORD@relay:3128", Good},
-		{"none", "PATH=/bin\x00", "", here, nil, "dockerd has no proxy", Remark},
-		{"http alone", "HTTP_PROXY=http://relay:3128\x00", "", here, nil, "HTTP_PROXY and no HTTPS_PROXY", Bad},
-		{"ALL_PROXY alone", "ALL_PROXY=http://relay:3128\x00", "", here, nil, "which it ignores", Bad},
-		{"another", "HTTPS_PROXY=http://relay:3128\x00", "", here, []string{"HTTPS_PROXY=http://other:3128"}, "dockerd does not use this proxy", Caution},
-		{"in daemon.json", "", `{"proxies":{"https-proxy":"http://relay:3128"}}`, here, nil, "dockerd has the proxy http://relay:3128 (daemon.json)", Good},
-		{"broken daemon.json", "", `{"proxies":`, here, nil, "is no JSON", Bad},
-		{"of a container", "HTTPS_PROXY=http://relay:3128\x00", "", "net:[2]", nil, "no dockerd runs on this host", Remark},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			root := t.TempDir()
-			write(t, root, "proc/7/comm", "dockerd\n")
-			write(t, root, "proc/7/environ", test.environ)
-			write(t, root, "proc/9/comm", "bash\n")
-			for name, ns := range map[string]string{"proc/7/ns/net": test.net, "proc/self/ns/net": here} {
-				if err := os.MkdirAll(filepath.Join(root, filepath.Dir(name)), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.Symlink(ns, filepath.Join(root, name)); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if test.daemon != "" {
-				write(t, root, "etc/docker/daemon.json", test.daemon)
-			}
-			set := System{Root: root}.read(t.Context(), test.own)
-			r := &Report{Hosts: []Host{{Host: "registry-1.docker.io:443", name: hubRegistry}}}
-			if u, source := set.find(); u != nil {
-				r.Proxy = &Proxy{URL: Redacted(u), Source: source, address: proxyAddress(u), url: u}
-			}
-			r.finish(set)
-			for _, f := range r.Facts {
-				if strings.Contains(f.Sentence, "hush") {
-					t.Error("a password is told")
-				}
-				if strings.Contains(f.Sentence, test.words) && f.Level == test.level && f.Fact == "dockerd" {
-					return
-				}
-			}
-			t.Errorf("%+v, want %s: %s", r.Facts, test.level, test.words)
-		})
-	}
-}
-
-func TestProxiesInDaemonJSONAreNotForAnOldEngine(t *testing.T) {
-	for version, old := range map[string]bool{"20.10.24+dfsg1": true, "22.06.0": true, "23.0.1": false, "28.1": false, "": false} {
-		if d := (&docker{version: version}); d.old() != old {
-			t.Errorf("Engine %q is old: %t", version, d.old())
-		}
-	}
-	set := &settings{docker: docker{proxies: true, version: "20.10.24"}}
-	if facts := set.dockerFacts(new(Report)); len(facts) != 2 || facts[1].Level != Bad || !strings.Contains(facts[1].Sentence, "Engine 20.10.24 does not start with it") {
-		t.Errorf("%+v", facts)
-	}
-}
-
-// TestWhoMayNotReadDockerdsEnvironmentAsksDocker runs a docker that prints what the
-// real one does.
-func TestWhoMayNotReadDockerdsEnvironmentAsksDocker(t *testing.T) {
-	dir := t.TempDir()
-	write(t, dir, "docker", "#!/bin/sh\nprintf '%s\\n' http://relay:3128 http://relay:3128 localhost 20.10.24\n")
-	if err := os.Chmod(filepath.Join(dir, "docker"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("PATH", dir+":/usr/bin:/bin")
-	var d docker
-	d.ask(t.Context())
-	if d.source != "docker info" || d.set.https != "http://relay:3128" || d.set.exempt != "localhost" || !d.old() {
-		t.Errorf("%+v", d)
 	}
 }

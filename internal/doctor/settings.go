@@ -36,7 +36,8 @@ func (p proxySettings) to(t Target) string {
 type settings struct {
 	own    proxySettings
 	docker docker
-	pulls  bool // what is examined is what dockerd pulls from
+	client string // what pulls images here, as sluice setup names it
+	pulls  bool   // what is examined is what dockerd pulls from
 }
 
 // find is the proxy to examine where none is named: the environment's, or else

@@ -61,7 +61,7 @@ const commandTime = 3 * time.Second
 
 // read collects what this process and dockerd are set to.
 func (s System) read(ctx context.Context, environ []string) *settings {
-	set := &settings{own: inEnvironment(environ)}
+	set := &settings{own: inEnvironment(environ), client: s.puller()}
 	d := &set.docker
 	pid, environment, err := s.dockerd()
 	d.running = pid != 0
@@ -94,6 +94,19 @@ func (s System) dockerd() (pid int, environ []string, err error) {
 		return pid, strings.Split(string(text), "\x00"), err
 	}
 	return 0, nil, nil
+}
+
+// puller is the program that pulls images here, as sluice setup names it; Docker
+// where none is found.
+func (s System) puller() string {
+	for _, p := range [][2]string{{"dockerd", "docker"}, {"podman", "podman"}, {"containerd", "containerd"}} {
+		for _, dir := range []string{"usr/bin", "usr/sbin", "usr/local/bin"} {
+			if _, err := os.Stat(s.path(filepath.Join(dir, p[0]))); err == nil {
+				return p[1]
+			}
+		}
+	}
+	return "docker"
 }
 
 // infoFormat has docker print one setting in each line.

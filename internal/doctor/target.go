@@ -109,7 +109,7 @@ type Image struct {
 	Reference  string // tag or digest
 }
 
-var imagePattern = regexp.MustCompile(`^[a-z0-9]+([._/-]+[a-z0-9]+)*$`)
+var imagePattern = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+|/)[a-z0-9]+)*$`)
 
 // ParseImage reads NAME[:TAG] as docker pull does: a first part with a dot or a
 // colon is the registry, a name without a slash is one of Docker's own.
