@@ -21,12 +21,15 @@ type Docker struct {
 	dir  string
 }
 
-// dockerClient is the client to use: Debian's own, of the daemon's version, when
-// it is there; a newer one in /usr/local/bin works too.
-func dockerClient() string {
+// Client is the path of the docker command to use: Debian's own, of the daemon's
+// version, when it is there; a newer one elsewhere works too.
+func Client() string {
 	const debian = "/usr/bin/docker"
 	if _, err := os.Stat(debian); err == nil {
 		return debian
+	}
+	if path, err := exec.LookPath("docker"); err == nil {
+		return path
 	}
 	return "docker"
 }
@@ -76,7 +79,7 @@ func (d *Docker) socket() string { return "unix://" + filepath.Join(d.dir, "dock
 
 // Command prepares `docker args...` for this daemon.
 func (d *Docker) Command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := d.host.Command(ctx, dockerClient(), append([]string{"--host=" + d.socket()}, args...)...)
+	cmd := d.host.Command(ctx, Client(), append([]string{"--host=" + d.socket()}, args...)...)
 	// A user's own config.json has no say.
 	cmd.Env = append(cmd.Env, "DOCKER_CONFIG="+filepath.Join(d.dir, "client"), "DOCKER_BUILDKIT=0")
 	return cmd
