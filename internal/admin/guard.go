@@ -32,6 +32,7 @@ func (g *guard) check(w http.ResponseWriter, r *http.Request) *fault {
 	h.Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
 	switch {
 	case r.Method == http.MethodConnect, r.URL.Host != "":

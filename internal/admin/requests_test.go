@@ -187,6 +187,7 @@ func TestEachAnswerTellsTheBrowserWhatItMayDo(t *testing.T) {
 		resp, _ := p.ask("GET", path)
 		for name, want := range map[string]string{
 			"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer",
+			"Cross-Origin-Resource-Policy": "same-origin",
 		} {
 			if got := resp.Header.Get(name); got != want {
 				t.Errorf("%s: %s is %q", path, name, got)
