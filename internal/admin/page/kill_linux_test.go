@@ -67,3 +67,18 @@ func TestTheDialogTellsWhenNothingWasKilled(t *testing.T) {
 		t.Error("it offers to kill what has ended")
 	}
 }
+
+// What a dialog was about before is not offered in the next one.
+func TestTheDialogOfAClientOffersNoTunnel(t *testing.T) {
+	f := newFeed(t, func() object { return starting(four()...) })
+	b := newBrowser(t)
+	b.open(f.URL)
+	f.send("tick", ticking(1, 4, object{"clients": []object{{"client": "192.0.2.9", "tunnels": 1, "rate_up": 1, "rate_down": 1}}}))
+	b.until(`document.querySelector('[aria-label="Kill all tunnels of 192.0.2.9"]')`)
+	b.pressKill("0")
+	b.eval(`(document.getElementById("kill").close(), document.querySelector('[aria-label="Kill all tunnels of 192.0.2.9"]').click())`)
+	b.until(`document.getElementById("kill").open`)
+	if hidden := b.eval(`document.getElementById("kill-one").hidden`); hidden != "true" || b.text("#kill-facts") != "" {
+		t.Errorf("it offers a tunnel: %q", b.text("#kill-facts"))
+	}
+}

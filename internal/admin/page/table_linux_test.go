@@ -50,6 +50,16 @@ func (b *browser) firstLetters() string {
 	return letters.String()
 }
 
+func TestATunnelThatStopsMovingHasNoRate(t *testing.T) {
+	f := newFeed(t, func() object { return starting(four()...) })
+	b := newBrowser(t)
+	b.open(f.URL)
+	f.send("tick", ticking(1, 4, object{"moved": moved(2, 3e6, 2e6)}))
+	b.until(`document.querySelector("#tunnel-canvas .rateDown").textContent === "2.00 MB/s"`)
+	f.send("tick", ticking(2, 4, nil))
+	b.until(`[...document.querySelectorAll("#tunnel-canvas .rateDown")].every((cell) => cell.textContent === "0")`)
+}
+
 func TestEveryColumnSortsBothWays(t *testing.T) {
 	f := newFeed(t, func() object { return starting(four()...) })
 	b := newBrowser(t)
