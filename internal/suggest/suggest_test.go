@@ -240,7 +240,7 @@ func TestWhatSquidWrites(t *testing.T) {
 		"1700000000.123    456 192.0.2.1 NONE/503 5120 CONNECT a.example:443 - HIER_NONE/- -":                                     "failed  a.example:443",
 		"1700000000.123      0 192.0.2.1 UDP_MISS/000 52 ICP_QUERY http://a.example/ - HIER_NONE/- -":                             errOther.Error(),
 		"1700000000.123      0 - NONE/000 0 NONE error:records-lost:12 - HIER_NONE/- -":                                           errOther.Error(),
-		"1700000000.123      0 192.0.2.1 NONE/200 0 GET internal:/setup/docker - HIER_NONE/- -":                                  errOther.Error(),
+		"1700000000.123      0 192.0.2.1 NONE/200 0 GET internal:/setup/docker - HIER_NONE/- -":                                   errOther.Error(),
 		"1700000000.123      0 host.name TCP_MISS/200 0 GET http://a.example/ - HIER_DIRECT/8.8.8.8 -":                            errMalformed.Error(),
 		"1700000000.123      0 192.0.2.1 TCP_MISS/200 0 GET ftp://a.example/ - HIER_DIRECT/8.8.8.8 -":                             errScheme.Error(),
 		"1700000000.123      0 192.0.2.1 TCP_MISS/200 0 GET http://a..b/ - HIER_DIRECT/8.8.8.8 -":                                 errUnread.Error(),
