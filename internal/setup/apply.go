@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -170,9 +171,16 @@ func (t *transaction) prepare(c change) error {
 }
 
 // keep copies a file with its owner, mode and attributes. An earlier copy is never
-// written over.
+// written over; one that a killed run has left is the same as what is there.
 func keep(backup string, c change) error {
-	if _, err := os.Lstat(backup); err == nil {
+	earlier, err := read(backup)
+	if err != nil {
+		return err
+	}
+	if earlier.exists && bytes.Equal(earlier.text, c.text) && earlier.mode == c.info.Mode().Perm() {
+		return nil
+	}
+	if earlier.exists {
 		return fmt.Errorf("%s is there from an earlier run whose record is gone: compare it with %s, then move it away", backup, c.path)
 	}
 	return replace(backup, c.text, c.info.Mode()&(fs.ModePerm|fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky), c.info)

@@ -380,6 +380,36 @@ func TestFilesWithAPasswordAreForTheirOwnerAlone(t *testing.T) {
 	}
 }
 
+func TestARunThatWasKilledIsGoneOnWith(t *testing.T) {
+	const old = "registry=https://registry.example.internal/\n"
+	for _, c := range []struct {
+		name string
+		left func(h *host)
+	}{
+		{"behind the copy", func(h *host) { _ = os.Remove(h.path("~/.local/state/sluice/setup/npm.json")) }},
+		{"behind the record", func(*host) {}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHost(t, map[string]string{"~/.npmrc": old})
+			h.program("npm", "echo "+relay)
+			if _, err := h.apply("npm", "", options(t, relay)); err != nil {
+				t.Fatal(err)
+			}
+			h.put("~/.npmrc", old) // had not been renamed into its place yet
+			c.left(h)
+			if out, err := h.apply("npm", "", options(t, relay)); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if _, err := h.undo("npm", false); err != nil || h.get("~/.npmrc") != old {
+				t.Errorf("%v; undone, it says\n%s", err, h.get("~/.npmrc"))
+			}
+			if _, err := os.Stat(h.path("~/.npmrc.sluice-backup-npm")); err == nil {
+				t.Error("the copy is still there")
+			}
+		})
+	}
+}
+
 func TestTwoAtATimeDoNotMix(t *testing.T) {
 	h := systemdHost(t, nil)
 	_, unlock, err := h.open(false)

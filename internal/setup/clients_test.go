@@ -206,7 +206,7 @@ func TestGradleReadsItsProperties(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, _ := Lookup("gradle")
-	old := "org.gradle.jvmargs=-Xmx1g \\\n  systemProp.http.proxyHost=no\nsystemProp.http.proxyHost : old\\\n  er\nsystemProp.socksProxyHost=old\n"
+	old := "org.gradle.jvmargs=-Xmx1g \\\n  systemProp.http.proxyHost=no\nsystemProp.http.proxyHost : old\\\n  er\nsystemProp.socksProxyHost=old\nsystemProp.http.nonProxyHosts=*.corp.example|\\\n  localhost|b.example\n"
 	text, err := c.Places[0].Files[0].Edit([]byte(old), options(t, awkward))
 	if err != nil {
 		t.Fatal(err)
@@ -218,6 +218,7 @@ func TestGradleReadsItsProperties(t *testing.T) {
 	got := ask(t, nil, "java", loader, file)
 	for _, want := range []string{
 		"org.gradle.jvmargs=-Xmx1g systemProp.http.proxyHost=no\n", "systemProp.http.proxyHost=relay.example.internal\n",
+		"|*.example.internal|*.corp.example|b.example\n",
 		`systemProp.http.proxyPassword=p@%"'\$HOME;&x` + "\n", "systemProp.http.proxyUser=us#er\n",
 	} {
 		if !strings.Contains(got+"\n", want) {

@@ -148,7 +148,7 @@ func compose() Client {
 				return []Setting{
 					{Name: "proxies.default.httpProxy", Value: o.Proxy.String()},
 					{Name: "proxies.default.httpsProxy", Value: o.Proxy.String()},
-					{Name: "proxies.default.noProxy", Value: strings.Join(o.GoExceptions(), ",")},
+					{Name: "proxies.default.noProxy", Value: strings.Join(o.GoExceptions(), ","), Separator: ","},
 				}
 			}}},
 		}},

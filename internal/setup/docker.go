@@ -107,6 +107,6 @@ func daemonProxies(o Options) []Setting {
 	return []Setting{
 		{Name: "proxies.http-proxy", Value: o.Proxy.String()},
 		{Name: "proxies.https-proxy", Value: o.Proxy.String()},
-		{Name: "proxies.no-proxy", Value: strings.Join(o.GoExceptions(), ",")},
+		{Name: "proxies.no-proxy", Value: strings.Join(o.GoExceptions(), ","), Separator: ","},
 	}
 }

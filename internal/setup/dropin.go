@@ -65,7 +65,8 @@ func editDropIn(text []byte, settings []Setting) ([]byte, error) {
 }
 
 // partition takes the assignments of an Environment= apart, into those of other
-// variables, as they are written, and the number of those in settings.
+// variables, as they are written, and the number of those in settings, whose lists
+// grow by what is there.
 func partition(value string, settings []Setting) (others []string, mine int, err error) {
 	for value = strings.TrimSpace(value); value != ""; value = strings.TrimLeft(value, " \t") {
 		end, quote := len(value), byte(0)
@@ -85,9 +86,12 @@ func partition(value string, settings []Setting) (others []string, mine int, err
 		if quote != 0 {
 			err = fmt.Errorf("a quote is not closed in Environment=%s", value)
 		}
-		name, _, _ := strings.Cut(strings.TrimLeft(value[:end], `"'`), "=")
-		if named(settings, name) {
+		name, text, _ := strings.Cut(unquoted(value[:end]), "=")
+		if named(settings, strings.TrimLeft(name, `"'`)) {
 			mine++
+			if fault := keepEntries(settings, name, unquoted(text)); fault != nil {
+				err = fault
+			}
 		} else {
 			others = append(others, value[:end])
 		}

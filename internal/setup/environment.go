@@ -23,6 +23,9 @@ func editAssignments(text []byte, settings []Setting, prefix string) ([]byte, er
 			if strings.HasSuffix(body, `\`) || open(body[len(m[0]):]) {
 				return nil, fmt.Errorf("line %d sets %s over more than one line: write it in one", i+1, m[1])
 			}
+			if err := keepEntries(settings, m[1], unquoted(body[len(m[0]):])); err != nil {
+				return nil, fmt.Errorf("line %d: %w", i+1, err)
+			}
 			old = append(old, i)
 		}
 		continued = strings.HasSuffix(body, `\`)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -29,6 +31,7 @@ func (f Format) edit(old []byte, settings []Setting) ([]byte, error) {
 	if bytes.IndexByte(old, 0) >= 0 {
 		return nil, errors.New("it is no text: there is a zero byte in it")
 	}
+	settings = slices.Clone(settings) // lists grow by what stands there
 	switch f {
 	case Environment:
 		return editAssignments(old, settings, "")
@@ -48,6 +51,42 @@ func (f Format) edit(old []byte, settings []Setting) ([]byte, error) {
 		return editMaven(old, settings)
 	}
 	return nil, fmt.Errorf("no text can be made for the format %s", f)
+}
+
+// entry is what a list of exceptions is made of, in whatever syntax it is written.
+var entry = regexp.MustCompile(`^[A-Za-z0-9._:/*\[\]-]+$`)
+
+// keepEntries adds to the list of that name what the file has there. A lone "*", by
+// which nothing would go through the proxy, is what the settings are there to end.
+func keepEntries(settings []Setting, name, old string) error {
+	for i := range settings {
+		s := &settings[i]
+		if s.Separator == "" || s.Value == "" || !strings.EqualFold(s.Name, name) {
+			continue
+		}
+		have := strings.Split(s.Value, s.Separator)
+		for one := range strings.SplitSeq(old, s.Separator) {
+			one = strings.TrimSpace(one)
+			if one == "" || one == "*" || slices.Contains(have, one) {
+				continue
+			}
+			if !entry.MatchString(one) {
+				return fmt.Errorf("%s has %q in its list, which is no name and no address: take it out", name, one)
+			}
+			have = append(have, one)
+		}
+		s.Value = strings.Join(have, s.Separator)
+	}
+	return nil
+}
+
+// unquoted is a value without the quotes that it is written in.
+func unquoted(value string) string {
+	value = strings.TrimSpace(value)
+	if n := len(value); n > 1 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
+		return value[1 : n-1]
+	}
+	return value
 }
 
 // document is a text in lines, which remembers how its lines end.

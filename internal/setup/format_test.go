@@ -17,7 +17,7 @@ func options(t *testing.T, proxy string) Options {
 
 const relay = "http://relay.example.internal:3128"
 
-var two = []Setting{{Name: "HTTP_PROXY", Value: relay}, {Name: "NO_PROXY", Value: "localhost,::1"}}
+var two = []Setting{{Name: "HTTP_PROXY", Value: relay}, {Name: "NO_PROXY", Value: "localhost,::1", Separator: ","}}
 
 func TestWhatOthersWroteStays(t *testing.T) {
 	for _, c := range []struct {
@@ -27,7 +27,8 @@ func TestWhatOthersWroteStays(t *testing.T) {
 	}{
 		{"an empty environment file", Environment, "", "HTTP_PROXY=" + relay + "\nNO_PROXY=localhost,::1\n"},
 		{"comments and other variables", Environment, "# mine\nOPTIONS='--debug'\n", "# mine\nOPTIONS='--debug'\nHTTP_PROXY=" + relay + "\nNO_PROXY=localhost,::1\n"},
-		{"old values in each spelling", Environment, "A=1\nexport http_proxy='http://old:1'\nB=2\nNo_Proxy=\"x\"\n", "A=1\nHTTP_PROXY=" + relay + "\nNO_PROXY=localhost,::1\nB=2\n"},
+		{"old values in each spelling", Environment, "A=1\nexport http_proxy='http://old:1'\nB=2\nNo_Proxy=\"x\"\n", "A=1\nHTTP_PROXY=" + relay + "\nNO_PROXY=localhost,::1,x\nB=2\n"},
+		{"a list of exceptions", Environment, "NO_PROXY='.corp.example, localhost,*.x,*,10.0.0.0/8'\n", "HTTP_PROXY=" + relay + "\nNO_PROXY='localhost,::1,.corp.example,*.x,10.0.0.0/8'\n"},
 		{"a commented old value", Environment, "#HTTP_PROXY=http://old:1\n", "#HTTP_PROXY=http://old:1\nHTTP_PROXY=" + relay + "\nNO_PROXY=localhost,::1\n"},
 		{"no newline at the end", Environment, "A=1", "A=1\nHTTP_PROXY=" + relay + "\nNO_PROXY=localhost,::1\n"},
 		{"CRLF", Environment, "A=1\r\nB=2\r\n", "A=1\r\nB=2\r\nHTTP_PROXY=" + relay + "\r\nNO_PROXY=localhost,::1\r\n"},
@@ -36,8 +37,8 @@ func TestWhatOthersWroteStays(t *testing.T) {
 		{"an OpenRC file", Exports, "DOCKER_OPTS=\n", "DOCKER_OPTS=\nexport HTTP_PROXY=" + relay + "\nexport NO_PROXY=localhost,::1\n"},
 		{"an empty drop-in", DropIn, "", "[Service]\nEnvironment=\"HTTP_PROXY=" + relay + "\"\nEnvironment=\"NO_PROXY=localhost,::1\"\n"},
 		{"a drop-in with more in it", DropIn, "[Unit]\nAfter=x\n[Service]\nLimitNOFILE=1\n\n[Install]\nAlias=y\n", "[Unit]\nAfter=x\n[Service]\nLimitNOFILE=1\nEnvironment=\"HTTP_PROXY=" + relay + "\"\nEnvironment=\"NO_PROXY=localhost,::1\"\n\n[Install]\nAlias=y\n"},
-		{"a drop-in with several to a line", DropIn, "[Service]\nEnvironment=\"HTTP_PROXY=http://old:1\" 'A=b c' no_proxy=z\n", "[Service]\nEnvironment='A=b c'\nEnvironment=\"HTTP_PROXY=" + relay + "\"\nEnvironment=\"NO_PROXY=localhost,::1\"\n"},
-		{"an old drop-in of one line", DropIn, "[Service]\nEnvironment=\"HTTP_PROXY=http://old:1\" \"NO_PROXY=z\"\nNice=5\n", "[Service]\nEnvironment=\"HTTP_PROXY=" + relay + "\"\nEnvironment=\"NO_PROXY=localhost,::1\"\nNice=5\n"},
+		{"a drop-in with several to a line", DropIn, "[Service]\nEnvironment=\"HTTP_PROXY=http://old:1\" 'A=b c' no_proxy=z\n", "[Service]\nEnvironment='A=b c'\nEnvironment=\"HTTP_PROXY=" + relay + "\"\nEnvironment=\"NO_PROXY=localhost,::1,z\"\n"},
+		{"an old drop-in of one line", DropIn, "[Service]\nEnvironment=\"HTTP_PROXY=http://old:1\" \"NO_PROXY=z\"\nNice=5\n", "[Service]\nEnvironment=\"HTTP_PROXY=" + relay + "\"\nEnvironment=\"NO_PROXY=localhost,::1,z\"\nNice=5\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := c.format.edit([]byte(c.old), two)
@@ -87,7 +88,9 @@ func TestAFileThatCannotBeReadIsNotGuessedAt(t *testing.T) {
 		{Environment, "HTTP_PROXY=a\\\nb\n", "line 1"},
 		{Environment, "A=a\\", "backslash"},
 		{Environment, "A=\x00", "no text"},
+		{Environment, "A=b\nNO_PROXY=a,$OTHER\n", "line 2: NO_PROXY has \"$OTHER\""},
 		{DropIn, "[Service]\nEnvironment=\"HTTP_PROXY=a\n", "line 2"},
+		{DropIn, "[Service]\nEnvironment=\"NO_PROXY=a b\"\n", "line 2"},
 		{DropIn, "[Service]\nEnvironment=HTTP_PROXY=a \\\n  B=c\n", "line 2"},
 	} {
 		settings := two

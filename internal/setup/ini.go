@@ -3,6 +3,7 @@ package setup
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -38,8 +39,13 @@ func editINI(text []byte, settings []Setting) ([]byte, error) {
 		case !within:
 			continue
 		case !indented:
-			name := strings.TrimSpace(body[:strings.IndexAny(body+"=", "=:")])
-			mine = named(settings, name)
+			sign := strings.IndexAny(body+"=", "=:")
+			name := strings.TrimSpace(body[:sign])
+			if mine = named(settings, name); mine && sign < len(body) {
+				if err := keepEntries(settings, name, unquoted(body[sign+1:])); err != nil {
+					return nil, fmt.Errorf("line %d: %w", i+1, err)
+				}
+			}
 		}
 		if mine {
 			old = append(old, i)
@@ -121,29 +127,33 @@ var property = regexp.MustCompile(`^\s*((?:[^\s=:#!\\]|\\.)(?:[^\s=:\\]|\\.)*)`)
 func editProperties(text []byte, settings []Setting) ([]byte, error) {
 	d := readLines(text)
 	var old []int
-	continued, mine := false, false
+	continued, name := false, "" // name is of the setting that the line belongs to
 	for i, line := range d.lines {
-		body := strings.TrimRight(line, "\r\n")
+		body := strings.TrimSpace(line)
+		value := body
 		if !continued {
 			m := property.FindStringSubmatch(body)
-			mine = false
-			for _, s := range settings {
-				mine = mine || m != nil && m[1] == s.Name
+			name = ""
+			if m != nil && slices.ContainsFunc(settings, func(s Setting) bool { return m[1] == s.Name }) {
+				name, value = m[1], strings.TrimLeft(body[len(m[0]):], "=: \t")
 			}
 		}
-		if mine {
+		if name != "" {
 			old = append(old, i)
+			if err := keepEntries(settings, name, strings.TrimRight(value, `\`)); err != nil {
+				return nil, fmt.Errorf("line %d: %w", i+1, err)
+			}
 		}
-		comment := !continued && strings.HasPrefix(strings.TrimSpace(body), "#") || !continued && strings.HasPrefix(strings.TrimSpace(body), "!")
+		comment := !continued && (strings.HasPrefix(body, "#") || strings.HasPrefix(body, "!"))
 		slashes := len(body) - len(strings.TrimRight(body, `\`))
 		continued = !comment && slashes%2 == 1
 	}
 	if continued {
 		return nil, fmt.Errorf("line %d, the last, ends in a backslash: take it away", len(d.lines))
 	}
-	escaped := make([]Setting, len(settings))
-	for i, s := range settings {
-		escaped[i] = Setting{Name: s.Name, Value: escapeProperty(s.Value)}
+	escaped := slices.Clone(settings)
+	for i := range escaped {
+		escaped[i].Value = escapeProperty(escaped[i].Value)
 	}
 	d.set(old, len(d.lines), assignments(escaped, "="))
 	return d.bytes(), nil

@@ -13,11 +13,11 @@ func properties(o Options) []Setting {
 	http := []Setting{
 		{Name: "http.proxyHost", Value: host}, {Name: "http.proxyPort", Value: port},
 		{Name: "https.proxyHost", Value: host}, {Name: "https.proxyPort", Value: port},
-		{Name: "http.nonProxyHosts", Value: o.javaExceptions()}, // holds for https too
+		{Name: "http.nonProxyHosts", Value: o.javaExceptions(), Separator: "|"}, // holds for https too
 	}
 	socks := []Setting{
 		{Name: "socksProxyHost", Value: host}, {Name: "socksProxyPort", Value: port},
-		{Name: "socksNonProxyHosts", Value: o.javaExceptions()},
+		{Name: "socksNonProxyHosts", Value: o.javaExceptions(), Separator: "|"},
 	}
 	if o.SOCKS() {
 		return append(socks, without(http)...)

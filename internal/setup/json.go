@@ -35,7 +35,12 @@ func editJSON(text []byte, settings []Setting) ([]byte, error) {
 	}
 	changed := false
 	for _, s := range settings {
-		if root, err = root.set(strings.Split(s.Name, "."), s.Value, &changed); err != nil {
+		path := strings.Split(s.Name, ".")
+		one := []Setting{s}
+		if err := keepEntries(one, s.Name, root.text(path)); err != nil {
+			return nil, err
+		}
+		if root, err = root.set(path, one[0].Value, &changed); err != nil {
 			return nil, err
 		}
 	}
@@ -96,6 +101,22 @@ func broken(text []byte, err error) error {
 		return errors.New("it is broken JSON: it ends too early")
 	}
 	return fmt.Errorf("it is broken JSON: %w", err)
+}
+
+// text is the string at a path; empty where there is none.
+func (o object) text(path []string) (found string) {
+	for _, m := range o {
+		if m.name != path[0] {
+			continue
+		}
+		found = ""
+		if len(path) == 1 {
+			_ = json.Unmarshal(m.value, &found) // what is no string is no list either
+		} else if inner, err := readObject(m.value); err == nil {
+			found = inner.text(path[1:])
+		}
+	}
+	return found
 }
 
 func (o object) set(path []string, value string, changed *bool) (object, error) {

@@ -173,6 +173,6 @@ func environment(o Options) []Setting {
 	return []Setting{
 		{Name: "HTTP_PROXY", Value: o.Proxy.String()},
 		{Name: "HTTPS_PROXY", Value: o.Proxy.String()},
-		{Name: "NO_PROXY", Value: strings.Join(o.GoExceptions(), ",")},
+		{Name: "NO_PROXY", Value: strings.Join(o.GoExceptions(), ","), Separator: ","},
 	}
 }

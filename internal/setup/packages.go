@@ -137,7 +137,7 @@ func npm() Client {
 				return []Setting{
 					{Name: "proxy", Value: npmValue(o.Proxy.String())},
 					{Name: "https-proxy", Value: npmValue(o.Proxy.String())},
-					{Name: "noproxy", Value: npmValue(strings.Join(domains(o.Exceptions()), ","))},
+					{Name: "noproxy", Value: strings.Join(domains(o.Exceptions()), ","), Separator: ","},
 				}
 			}}},
 		}},

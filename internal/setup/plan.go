@@ -51,6 +51,9 @@ func (s System) Plan(ctx context.Context, c Client, place string, o Options) (*P
 		}
 		plan.Warnings = append(plan.Warnings, "The proxy's password stands in these files in the clear; they are made readable for their owner alone.")
 	}
+	if p.personal() && os.Geteuid() == 0 && os.Getenv("SUDO_USER") != "" {
+		plan.Warnings = append(plan.Warnings, "These are the files of root, in "+s.Home+": for those of "+os.Getenv("SUDO_USER")+" run it without sudo.")
+	}
 	for _, f := range p.Files {
 		now, err := read(s.path(f.Path))
 		if err != nil {

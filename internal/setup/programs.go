@@ -110,7 +110,9 @@ func shell() Client {
 func bothCases(settings []Setting) []Setting {
 	var both []Setting
 	for _, s := range settings {
-		both = append(both, Setting{Name: strings.ToLower(s.Name), Value: s.Value}, s)
+		small := s
+		small.Name = strings.ToLower(s.Name)
+		both = append(both, small, s)
 	}
 	return both
 }

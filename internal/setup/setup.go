@@ -70,7 +70,12 @@ type File struct {
 // Setting is a name and its value. Section is the heading in a file that has
 // headings, and dots in the name of a JSON setting lead into objects. An empty Value
 // says that the setting is not to be there.
-type Setting struct{ Section, Name, Value string }
+type Setting struct {
+	Section, Name, Value string
+	// Separator parts the entries of a list, such as NO_PROXY. Entries that stand in
+	// the file already stay, behind ours; empty: the value is no list.
+	Separator string
+}
 
 // Check is a shell command that prints what a client has been told.
 type Check struct {
