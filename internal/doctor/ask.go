@@ -14,6 +14,9 @@ import (
 
 const userAgent = "sluice-doctor"
 
+// maxHead bounds the head of an answer, in bytes, as net/http does.
+const maxHead = 1 << 20
+
 // maxBody bounds what is read of any answer, in bytes: enough for an index of
 // images, and for the speed of a blob.
 const maxBody = 1 << 20
@@ -43,7 +46,7 @@ func exchange(ctx context.Context, c net.Conn, req *http.Request, write func(io.
 	if err := write(c); err != nil {
 		return nil, err
 	}
-	resp, err := http.ReadResponse(bufio.NewReader(c), req)
+	resp, err := http.ReadResponse(bufio.NewReader(io.LimitReader(c, maxHead+maxBody)), req)
 	if err != nil {
 		if outcomeOf(err) == Failed {
 			return nil, fmt.Errorf("%w: %w", errNotHTTP, err)

@@ -317,8 +317,12 @@ func (r *Report) tlsTrouble(lost []Host, w wayName) (Verdict, bool) {
 
 // limited is about a registry that has had enough of the address that is used.
 func (r *Report) limited() (Verdict, bool) {
+	used := Direct
+	if r.Proxy != nil && (r.Proxy.InPlace || len(r.lost(Direct)) > 0) {
+		used = Through
+	}
 	for _, s := range r.Steps {
-		if s.Step == stepManifest && s.Outcome == RateLimited && (r.Proxy == nil || s.Way == Through) {
+		if s.Step == stepManifest && s.Outcome == RateLimited && s.Way == used {
 			return Verdict{
 				Code:     LimitReached,
 				Sentence: fmt.Sprintf("%s is reached %s, and answers that this address has made too many pulls", hostOf(s.Host), s.Way.said()),

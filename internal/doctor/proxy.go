@@ -8,6 +8,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -24,7 +26,7 @@ func ParseProxy(text string) (*url.URL, error) {
 		text = "http://" + text
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" || defaultPorts[u.Scheme] == "" {
+	if err != nil || !isHost(u.Hostname()) || defaultPorts[u.Scheme] == "" {
 		return nil, errors.New("want http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT, and %-escapes in a password")
 	}
 	return &url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host}, nil
@@ -152,14 +154,15 @@ func (p *proxy) connect(ctx context.Context) (net.Conn, error) {
 // httpConnect asks for a tunnel (RFC 9110, section 9.3.6). Bytes that came right
 // behind the answer are the destination's, so the reader stays in front.
 func (p *proxy) httpConnect(c net.Conn, address string) (net.Conn, error) {
-	head := "CONNECT " + address + " HTTP/1.1\r\nHost: " + address + "\r\nUser-Agent: " + userAgent + "\r\n"
+	request := "CONNECT " + address + " HTTP/1.1\r\nHost: " + address + "\r\nUser-Agent: " + userAgent + "\r\n"
 	if value := p.authorization(); value != "" {
-		head += "Proxy-Authorization: " + value + "\r\n"
+		request += "Proxy-Authorization: " + value + "\r\n"
 	}
-	if _, err := c.Write([]byte(head + "\r\n")); err != nil {
+	if _, err := c.Write([]byte(request + "\r\n")); err != nil {
 		return nil, err
 	}
-	r := bufio.NewReader(c)
+	head := &io.LimitedReader{R: c, N: maxHead}
+	r := bufio.NewReader(head)
 	answer, err := http.ReadResponse(r, &http.Request{Method: http.MethodConnect})
 	if err != nil {
 		return nil, fmt.Errorf("its answer is no HTTP: %w", err)
@@ -167,6 +170,7 @@ func (p *proxy) httpConnect(c net.Conn, address string) (net.Conn, error) {
 	if answer.StatusCode/100 != 2 {
 		return nil, refusalOf(answer)
 	}
+	head.N = math.MaxInt64
 	return &readConn{Conn: c, r: r}, nil
 }
 

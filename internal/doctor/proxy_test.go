@@ -196,7 +196,7 @@ func TestASilentProxyIsATimeout(t *testing.T) {
 }
 
 func TestAProxysAddressThatCannotBeReadIsNotQuoted(t *testing.T) {
-	for _, text := range []string{"http://user:hu#sh@relay:3128", "ftp://user:hush@relay", "http://user:hush@", "http://user:h%zzush@relay", ""} {
+	for _, text := range []string{"http://user:hu#sh@relay:3128", "ftp://user:hush@relay", "http://user:hush@", "http://user:h%zzush@relay", "http://$(hush):3128", "http://a;hush", ""} {
 		if _, err := ParseProxy(text); err == nil || strings.Contains(err.Error(), "hu") {
 			t.Errorf("%q: %v", text, err)
 		}

@@ -216,7 +216,7 @@ func (r *Report) finish(set *settings) {
 	if r.Proxy != nil {
 		r.Proxy.InPlace = slices.ContainsFunc(r.Hosts, func(h Host) bool { return h.Uses == string(Through) })
 	}
-	r.Facts = append(set.facts(r), r.findings()...)
+	r.Facts = append(append([]Fact{}, set.facts(r)...), r.findings()...)
 	r.Verdict = r.judge(set)
 	r.Milliseconds = milliseconds(time.Since(r.Started))
 }

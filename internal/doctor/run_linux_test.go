@@ -5,12 +5,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -316,6 +318,57 @@ func TestAnOrdinaryHTTPProxyIsAskedForPort80InPlain(t *testing.T) {
 	r.walk(ctx, way{Through, p.dial}, Target{Host: "192.0.2.1", Port: 80})
 	if s := r.report.Steps[0]; s.Outcome != OK || s.Step != stepHTTP {
 		t.Errorf("%+v", s)
+	}
+}
+
+func TestAProxyUnderTLSIsHeldToItsCertificate(t *testing.T) {
+	ca := lab.NewCA(t)
+	address := serve(t, ca, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect || r.Header.Get("Proxy-Authorization") == "" {
+			t.Errorf("asked with %s, %v", r.Method, r.Header)
+		}
+		w.Header().Set("Proxy-Status", "relay; error=http_request_denied")
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	u, err := ParseProxy("https://user:hush@" + address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = (&proxy{URL: u, roots: ca.Pool()}).dial(t.Context(), "tcp", "cdn.example:443")
+	var refusal *Refusal
+	if !errors.As(err, &refusal) || refusal.ProxyStatus != "http_request_denied" {
+		t.Errorf("%v", err)
+	}
+	_, err = (&proxy{URL: u, roots: lab.NewCA(t).Pool()}).dial(t.Context(), "tcp", "cdn.example:443")
+	var unknown x509.UnknownAuthorityError
+	if !errors.As(err, &unknown) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestAnAnswerWithoutEndIsCutOff has a host that would fill the memory.
+func TestAnAnswerWithoutEndIsCutOff(t *testing.T) {
+	flood := func(c net.Conn) {
+		line := []byte("X-More: " + strings.Repeat("x", 8000) + "\r\n")
+		_, err := io.WriteString(c, "HTTP/1.1 200 OK\r\n")
+		for sent := 0; err == nil; sent += len(line) {
+			if _, err = c.Write(line); sent > 64*maxHead {
+				t.Error("it is read on and on")
+				return
+			}
+		}
+	}
+	if _, err := through(t, "http://"+listen(t, flood)); err == nil {
+		t.Error("an answer without end is taken")
+	}
+	c, err := net.Dial("tcp", listen(t, flood))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	req := &http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: "a.example", Path: "/"}, Header: http.Header{}}
+	if _, err := exchange(t.Context(), c, req, req.Write); err == nil {
+		t.Error("an answer without end is taken")
 	}
 }
 

@@ -86,6 +86,13 @@ func fromPreset(name string) ([]Target, bool) {
 
 var hostPattern = regexp.MustCompile(`^[a-zA-Z0-9_]([a-zA-Z0-9._-]{0,252})$`)
 
+// isHost says that a text is a name or an address: nothing that a shell would take
+// for more, where a command is printed to be copied.
+func isHost(text string) bool {
+	_, err := netip.ParseAddr(text)
+	return err == nil && !strings.Contains(text, "%") || hostPattern.MatchString(text)
+}
+
 func parseTarget(arg string) (Target, error) {
 	t := Target{Host: strings.Trim(arg, "[]"), Port: 443, Why: whyNamed, Needed: true}
 	if host, port, err := net.SplitHostPort(arg); err == nil {
@@ -95,7 +102,7 @@ func parseTarget(arg string) (Target, error) {
 		}
 		t.Host, t.Port = host, uint16(n)
 	}
-	if _, err := netip.ParseAddr(t.Host); err != nil && !hostPattern.MatchString(t.Host) {
+	if !isHost(t.Host) {
 		return t, fmt.Errorf("%q is neither HOST, HOST:PORT nor @preset", arg)
 	}
 	t.Host = strings.ToLower(strings.TrimSuffix(t.Host, "."))
