@@ -380,6 +380,21 @@ func TestFilesWithAPasswordAreForTheirOwnerAlone(t *testing.T) {
 	}
 }
 
+func TestExceptionsThatStoodThereStay(t *testing.T) {
+	h := newHost(t, map[string]string{"/etc/init.d/docker": "#!/bin/sh\n", "/etc/default/docker": "export NO_PROXY=\"registry.corp.example,*\"\n", "~/.docker/config.json": `{"proxies":{"default":{"noProxy":"git.corp.example"}}}`})
+	for _, client := range []string{"docker", "compose"} {
+		if out, err := h.apply(client, "", options(t, relay)); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	if text := h.get("/etc/default/docker"); !strings.Contains(text, ",.example.internal,registry.corp.example\n") {
+		t.Errorf("got\n%s", text)
+	}
+	if text := h.get("~/.docker/config.json"); !strings.Contains(text, `,.example.internal,git.corp.example"`) {
+		t.Errorf("got\n%s", text)
+	}
+}
+
 func TestARunThatWasKilledIsGoneOnWith(t *testing.T) {
 	const old = "registry=https://registry.example.internal/\n"
 	for _, c := range []struct {
