@@ -300,3 +300,18 @@ func TestDockerdsOwnEnvironmentDecides(t *testing.T) {
 		wantVerdict(t, r, doctor.ProxyHelps, "sluice setup docker")
 	})
 }
+
+func TestSquidsOwnReasonIsTold(t *testing.T) {
+	lab.Need(t, lab.Needs{Root: true, Programs: []string{"squid", "docker-registry"}})
+	w := newWard(t)
+	w.block(t)
+	config := w.net.Dir() + "/squid.conf"
+	text := "http_port 198.18.0.2:3129\nacl cdn dstdomain " + dockerhub.BlobName + "\nhttp_access deny cdn\nhttp_access allow all\n" +
+		"pid_filename none\naccess_log none\ncache_log /dev/null\nnetdb_filename none\ncache deny all\nvisible_hostname relay\nshutdown_lifetime 0 seconds\n"
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.relay.Start(t, "squid", "-N", "-f", config).WaitListen(t, 3129)
+	r := w.examine(t, nil, "--proxy", "http://198.18.0.2:3129", dockerhub.RegistryName)
+	wantVerdict(t, r, doctor.ProxyRefusesHost, "which the registry redirects to: 403 Forbidden (ERR_ACCESS_DENIED 0)")
+}
