@@ -22,8 +22,18 @@ func TestEveryLinkOfTheReadmeLeadsSomewhere(t *testing.T) {
 		if strings.Contains(m[1], "://") {
 			continue
 		}
-		if _, err := os.Stat(filepath.Join("..", m[1])); err != nil {
+		file, heading, _ := strings.Cut(m[1], "#")
+		path := filepath.Join("..", file)
+		if _, err := os.Stat(path); err != nil {
 			t.Error(err)
+			continue
+		}
+		if heading == "" {
+			continue
+		}
+		title := regexp.MustCompile(`(?im)^#+ ` + strings.ReplaceAll(regexp.QuoteMeta(heading), "-", "[ -]") + `$`)
+		if !title.MatchString(read(t, path)) {
+			t.Errorf("%s has no heading for #%s", file, heading)
 		}
 	}
 }
