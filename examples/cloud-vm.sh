@@ -1,7 +1,7 @@
 #!/bin/sh
 # A relay on a cloud VM, in one command:
 #
-#   sh cloud-vm.sh 203.0.113.7/32
+#   sh cloud-vm.sh 203.0.113.7/32      # FILL IN: the address of your Docker host
 #
 # lets the Docker host with that address (as the VM sees it: behind NAT, the
 # address of the NAT) through to Docker Hub, until Ctrl-C. What follows the

@@ -25,6 +25,8 @@ func tests() map[string]func(t *testing.T, path string) {
 		"compose.yaml":                        testCompose,
 		"sluice.service":                      testUnit,
 		"cloud-vm.sh":                         testCloudVM,
+		"cloud-vm.md":                         testRecipe,
+		"cloud-init.yaml":                     testCloudInit,
 		"check.sh":                            testCheck,
 		"logrotate.conf":                      testLogrotate,
 		"fail2ban/filter.d/sluice.conf":       testFilter,
