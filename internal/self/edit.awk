@@ -1,6 +1,7 @@
 # Puts the settings of the file WANT into the text of the file OLD, and prints it. What
 # stands there beside them stays; where they stand already nothing changes. NAMES are
-# those of the settings, FORMAT is assignments, dropin, ini or git. All come from the environment, in which awk sees no
+# those of the settings, LISTS of those among them that keep the entries which the file
+# has already, FORMAT is assignments, dropin, ini or git. All come from the environment, in which awk sees no
 # escapes. The end is 3, with a sentence, for a text that must not be touched.
 function refuse(sentence) { print sentence > "/dev/stderr"; refused = 1; exit 3 }
 
@@ -30,12 +31,50 @@ function scan(s, several,    i, c, quote) {
 
 function trimmed(s) { gsub(/^[ \t\r]+|[ \t\r]+$/, "", s); return s }
 
+# keep adds to a wanted list the entries of the old one, which stands on line i.
+function keep(id, old, i,    e, j, k, m, parts) {
+	id = toupper(id)
+	if (!(id in lists)) return
+	m = split(unquoted(old), parts, ",")
+	for (k = 1; k <= m; k++) {
+		e = trimmed(parts[k])
+		if (e == "" || e == "*") continue
+		for (j = 1; j <= w; j++) add(id, e, i, j)
+	}
+}
+
+# add adds an entry to the list that wanted line j sets, if it is that of the name.
+function add(id, e, i, j,    head, s, v, end) {
+	s = want[j]
+	if (s ~ /^Environment="/) { head = "Environment=\""; end = "\""; s = substr(s, 14, length(s) - 14) }
+	else if (s ~ /^export /) { head = "export "; s = substr(s, 8) }
+	if (toupper(trimmed(substr(s, 1, index(s, "=") - 1))) != id) return
+	head = head substr(s, 1, index(s, "="))
+	v = substr(s, index(s, "=") + 1)
+	while (substr(v, 1, 1) == " ") { head = head " "; v = substr(v, 2) }
+	v = unquoted(v)
+	if (index("," v ",", "," e ",")) return
+	if (e !~ "^[][A-Za-z0-9._:/*-]+$") refuse("line " i ": " id " has \"" e "\" in its list, which is no name and no address: take it out")
+	v = v "," e
+	if (ENVIRON["FORMAT"] == "assignments" && v !~ "^[A-Za-z0-9:/._,%@-]+$") v = "'" v "'"
+	want[j] = head v end
+}
+
+# unquoted takes off the quotes around a value.
+function unquoted(s,    c) {
+	s = trimmed(s)
+	c = substr(s, 1, 1)
+	if (length(s) > 1 && (c == "\"" || c == "'") && substr(s, length(s)) == c) return substr(s, 2, length(s) - 2)
+	return s
+}
+
 function assignments(    i, going) {
 	for (i = 1; i <= n; i++) {
 		body = line[i]
 		id = name(body)
 		if (!going && id != "" && id in mine) {
 			if (body ~ /\\$/ || scan(value, 0)) refuse("line " i " sets " id " over more than one line: write it in one")
+			keep(id, value, i)
 			found[++f] = i
 		}
 		going = body ~ /\\$/
@@ -66,10 +105,11 @@ function dropin(    i, rest, own, open, id, part, others, inside, going, last) {
 			part = substr(rest, 1, scanned)
 			rest = substr(rest, scanned + 1)
 			sub(/^[ \t]+/, "", rest)
-			id = part
+			id = unquoted(part)
 			gsub(/^["']+/, "", id)
+			value = index(id, "=") ? substr(id, index(id, "=") + 1) : ""
 			id = toupper(index(id, "=") ? substr(id, 1, index(id, "=") - 1) : id)
-			if (id in mine) own = 1
+			if (id in mine) { own = 1; keep(id, value, i) }
 			else others = others (others == "" ? "" : " ") part
 		}
 		if (!own) continue
@@ -106,6 +146,7 @@ function ini(    i, section, body, id, indented, inside, has, own, last) {
 			id = body
 			sub(/[=:].*$/, "", id)
 			own = toupper(trimmed(id)) in mine
+			if (own) keep(trimmed(id), substr(body, length(id) + 2), i)
 		}
 		if (own) found[++f] = i
 		last = i
@@ -175,6 +216,9 @@ BEGIN {
 	ended = ENVIRON["ENDED"] + 0
 	split(toupper(ENVIRON["NAMES"]), names, " ")
 	for (i in names) mine[names[i]] = 1
+	for (i in names) delete names[i]
+	split(toupper(ENVIRON["LISTS"]), names, " ")
+	for (i in names) lists[names[i]] = 1
 	crlf = 2 * count > n - !ended
 	if (sub(/^\357\273\277/, "", line[1])) mark = "\357\273\277"
 	if (ENVIRON["FORMAT"] == "assignments") assignments()

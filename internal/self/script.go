@@ -18,6 +18,8 @@ var (
 	editProgram string
 	//go:embed merge.py
 	mergeProgram string
+	//go:embed merge.jq
+	mergeQuery string
 )
 
 // formats are what a script can write, and its names for them.
@@ -138,6 +140,7 @@ func scriptOf(c setup.Client, o setup.Options) string {
 	b.WriteString("programs() {\n")
 	b.WriteString(hereDoc(`cat >"$work/edit.awk"`, editProgram))
 	b.WriteString(hereDoc(`cat >"$work/merge.py"`, mergeProgram))
+	b.WriteString(hereDoc(`cat >"$work/merge.jq"`, mergeQuery))
 	b.WriteString("}\n\n")
 	b.WriteString(scriptBody)
 	b.WriteString("\nmain \"$@\"\n}\n{ sluice_setup \"$@\" </dev/null; }\n")
@@ -176,9 +179,23 @@ func filesOf(p setup.Place, o setup.Options) string {
 		if rest, ok := strings.CutPrefix(path, "~/"); ok {
 			path = "HOME/" + rest
 		}
-		b.WriteString(hereDoc(fmt.Sprintf("file %s %s %s", shellQuoted(path), formats[f.Format], shellQuoted(strings.Join(f.Names(o), " "))), f.Content(o)))
+		b.WriteString(hereDoc(fmt.Sprintf("file %s %s %s %s", shellQuoted(path), formats[f.Format], shellQuoted(strings.Join(f.Names(o), " ")), shellQuoted(strings.Join(lists(f, o), " "))), f.Content(o)))
 	}
 	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// lists are the names of a file's settings that are lists.
+func lists(f setup.File, o setup.Options) []string {
+	if f.Settings == nil {
+		return nil
+	}
+	var names []string
+	for _, s := range f.Settings(o) {
+		if s.Separator != "" {
+			names = append(names, s.Name)
+		}
+	}
+	return names
 }
 
 func wanted(c setup.Client, o setup.Options) string {

@@ -29,8 +29,9 @@ locate() {
 	fi
 }
 
-# file PATH FORMAT NAMES: takes what a file has to say on standard input, and lays down
-# what it will be. Settings of these names that it has already give way.
+# file PATH FORMAT NAMES LISTS: takes what a file has to say on standard input, and lays
+# down what it will be. Settings of these names that it has already give way, but lists
+# keep their entries.
 file() {
 	count=$((count + 1))
 	locate "$1"
@@ -44,14 +45,14 @@ file() {
 	else
 		: >"$work/$count.old"
 	fi
-	edit "$2" "$3" || fail "$target: $(cat "$work/error") (nothing has been changed)"
+	edit "$2" "$3" "$4" || fail "$target: $(cat "$work/error") (nothing has been changed)"
 	if [ -e "$work/$count.was" ] && cmp -s "$work/$count.was" "$work/$count.new"; then
 		return
 	fi
 	changes=1
 }
 
-# edit FORMAT NAMES: makes the new text of file $count from the old one and what is wanted.
+# edit FORMAT NAMES LISTS: makes the new text of file $count from the old one and what is wanted.
 edit() {
 	if [ "$(tr -cd '\000' <"$work/$count.old" | wc -c)" -ne 0 ]; then
 		echo "it is no text: there is a zero byte in it" >"$work/error"
@@ -59,31 +60,27 @@ edit() {
 	fi
 	case $1 in
 	own) cp "$work/$count.want" "$work/$count.new" ;;
-	json) edit_json ;;
+	json) edit_json "$3" ;;
 	*)
 		ended=1
 		if [ -s "$work/$count.old" ] && [ -n "$(tail -c 1 "$work/$count.old")" ]; then
 			ended=0
 		fi
-		LC_ALL=C FORMAT=$1 NAMES=$2 WANT=$work/$count.want OLD=$work/$count.old ENDED=$ended \
+		LC_ALL=C FORMAT=$1 NAMES=$2 LISTS=$3 WANT=$work/$count.want OLD=$work/$count.old ENDED=$ended \
 			awk -f "$work/edit.awk" >"$work/$count.new" 2>"$work/error"
 		;;
 	esac
 }
 
-# edit_json merges objects. A file that is not there needs no merging.
+# edit_json LISTS: merges objects. A file that is not there needs no merging.
 edit_json() {
 	if cmp -s "$work/$count.old" "$work/$count.want" || ! grep -q '[^[:space:]]' "$work/$count.old"; then
 		cp "$work/$count.want" "$work/$count.new"
 	elif command -v python3 >/dev/null; then
-		python3 "$work/merge.py" "$work/$count.old" "$work/$count.want" >"$work/$count.new" 2>"$work/error" || {
-			echo "it is broken JSON: mend it first" >"$work/error"
-			return 1
-		}
+		python3 "$work/merge.py" "$work/$count.old" "$work/$count.want" "$1" >"$work/$count.new" 2>"$work/error"
 	elif command -v jq >/dev/null; then
-		jq -e -s 'if all(type == "object") and length == 2 then .[0] * .[1] else error end' \
-			"$work/$count.old" "$work/$count.want" >"$work/$count.new" 2>/dev/null || {
-			echo "it is broken JSON: mend it first" >"$work/error"
+		jq -s --arg lists "$1" -f "$work/merge.jq" "$work/$count.old" "$work/$count.want" >"$work/$count.new" 2>/dev/null || {
+			echo "it is broken JSON, or no object: mend it first" >"$work/error"
 			return 1
 		}
 	else

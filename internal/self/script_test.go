@@ -171,19 +171,19 @@ var before = map[setup.Format][]string{
 		"", "# a comment\nOTHER=x\n", "OTHER=x", "HTTP_PROXY=http://old:1\n", "A=1\r\nHTTP_PROXY=x\r\nB=2\r\n",
 		"a=1\nhttps_proxy=\"x y\"\nb=2\nHTTP_PROXY=z\n", "export HTTP_PROXY='x'\n", "X=\"a\\\n HTTP_PROXY=x\"\n",
 		"HTTP_PROXY=\"a\nb\"\n", "HTTP_PROXY=a\\\nb\n", "X=1 \\", "\xef\xbb\xbfHTTP_PROXY=x\nY=1\n", "HTTP_PROXY=x\x00\n",
-		"\n\n", "NO_PROXY=a\nno_proxy=b\n#HTTP_PROXY=c\nHTTP_PROXYX=d\n", "  HTTP_PROXY=x", "X='it is'\\''so'\nY=\"$(reboot)`reboot`\"\n",
+		"\n\n", "NO_PROXY=a\nno_proxy=b\n#HTTP_PROXY=c\nHTTP_PROXYX=d\n", "NO_PROXY=\"*.example.com, localhost,*,[::1]\"\n", "NO_PROXY=$(reboot)\n", "  HTTP_PROXY=x", "X='it is'\\''so'\nY=\"$(reboot)`reboot`\"\n",
 	},
 	setup.DropIn: {
-		"", "[Service]\nLimitNOFILE=1\n", "[Service]\nEnvironment=\"HTTP_PROXY=x\"\n", "[Service]\nEnvironment=HTTP_PROXY=x \"A=b c\" NO_PROXY=y\nExecReload=z\n",
+		"", "[Service]\nLimitNOFILE=1\n", "[Service]\nEnvironment=\"HTTP_PROXY=x\"\n", "[Service]\nEnvironment=\"NO_PROXY=mine.example,10.0.0.0/8\" no_proxy='*.b'\n", "[Service]\nEnvironment=NO_PROXY=$x\n", "[Service]\nEnvironment=HTTP_PROXY=x \"A=b c\" NO_PROXY=y\nExecReload=z\n",
 		"[Unit]\nAfter=x\n\n[Service]\nEnvironment=A=b\n\n[Install]\nWantedBy=y\n", "[Unit]\nAfter=x\n", "[Service]",
 		"[Service]\n; Environment=HTTP_PROXY=x\nEnvironment=A=b \\\n  C=d\n", "[Service]\nEnvironment=HTTP_PROXY=x \\\n  A=b\n",
 		"[Service]\nEnvironment=\"HTTP_PROXY=x\n", "[Service]\r\nA=b\r\n", "[Service]\nEnvironment='HTTPS_PROXY=x' 'D=\\'e f'\n[X]\nEnvironment=HTTP_PROXY=stays\n",
 	},
 	setup.Own:  {"", "something else\n"},
-	setup.JSON: {"", " \n", "{}", `{"a":1,"proxies":{"default":{"x":"y"}}}`, "{\n  \"log-driver\": \"journald\"\n}\n", `{"proxies":{"http-proxy":"old"}}`, "{broken", "[1]", `{"proxies":3}`},
+	setup.JSON: {"", " \n", "{}", `{"a":1,"proxies":{"default":{"x":"y"}}}`, "{\n  \"log-driver\": \"journald\"\n}\n", `{"proxies":{"http-proxy":"old"}}`, "{broken", "[1]", `{"proxies":3}`, `{"proxies":{"no-proxy":"mine.example, localhost,*","default":{"noProxy":"mine.example"}}}`, `{"proxies":{"no-proxy":"$(x)","default":{"noProxy":"$(x)"}}}`},
 	setup.INI: {
 		"", "[main]\ngpgcheck=1\n\n[other]\nproxy=stays\n", "[main]\nproxy = http://old:1\n", "[other]\nx=y", "# a comment\n[http]\n\tproxy = x\n\tsslVerify = true\n",
-		"registry=https://example.com/\n", "proxy=x\nproxy=y\n", "[global]\r\ntimeout = 3\r\n", "[main]\n;proxy=x\n#proxy=y\nproxy_username=z\n", "[main]\nproxy = a,\n  b\n  c\nx: y\n [odd]\nPROXY: z\n", "[main\n", "[ main ]\n# end\n\n[global]\n\n[x]\n",
+		"registry=https://example.com/\nnoproxy = mine.example,localhost\n", "proxy=x\nproxy=y\n", "[global]\r\ntimeout = 3\r\n", "[main]\n;proxy=x\n#proxy=y\nproxy_username=z\n", "[main]\nproxy = a,\n  b\n  c\nx: y\n [odd]\nPROXY: z\n", "[main\n", "[ main ]\n# end\n\n[global]\n\n[x]\n",
 	},
 }
 
@@ -465,4 +465,33 @@ func TestEveryClientThatMattersHasAScript(t *testing.T) {
 			t.Errorf("%s has no script", name)
 		}
 	}
+}
+
+func TestWhereThereIsNoPythonJQMergesJSON(t *testing.T) {
+	jq := need(t, "jq")
+	o := defaults(t)
+	c, _ := setup.Lookup("compose")
+	shells(t, func(t *testing.T, shell []string, path string) {
+		if filepath.Base(shell[0]) != "ash" {
+			return // its system has python3
+		}
+		for _, old := range before[setup.JSON] {
+			m := newMachine(t, shell, path)
+			if err := os.Symlink(jq, filepath.Join(m.bin, "jq")); err != nil {
+				t.Fatal(err)
+			}
+			f := c.Places[0].Files[0]
+			want, wrong := f.Edit([]byte(old), o)
+			m.write(f.Path, old)
+			out, ok := m.run(scriptOf(alone(c, c.Places[0]), o))
+			got := m.tree()[strings.TrimPrefix(m.file(f.Path), m.root)]
+			if ok != (wrong == nil) {
+				t.Errorf("with %q: setup says %v, the script %q", old, wrong, out)
+			} else if ok && canonical(t, got) != canonical(t, string(want)) {
+				t.Errorf("with %q\nthe script writes %q\nsetup writes      %q", old, got, want)
+			} else if !ok && got != old {
+				t.Errorf("%q has become %q", old, got)
+			}
+		}
+	})
 }
