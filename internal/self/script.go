@@ -169,7 +169,7 @@ func reloadOf(p setup.Place) string {
 	if len(p.Reload) == 0 {
 		return ":"
 	}
-	return "{ " + strings.Join(p.Reload, "; } &&\n{ ") + "; }"
+	return "{ " + strings.Join(p.Reloads(), "; } &&\n{ ") + "; }"
 }
 
 func filesOf(p setup.Place, o setup.Options) string {

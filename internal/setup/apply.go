@@ -241,9 +241,10 @@ func (t *transaction) takeEffect(ctx context.Context, w io.Writer) error {
 }
 
 func (s System) reload(ctx context.Context, p Place, w io.Writer) error {
-	for _, command := range p.Reload {
+	runs := p.Reloads()
+	for i, command := range p.Reload {
 		fmt.Fprintf(w, "%s\n", strings.ReplaceAll(command, "$root", s.Root))
-		if out, err := s.run(ctx, command); err != nil {
+		if out, err := s.run(ctx, runs[i]); err != nil {
 			return fmt.Errorf("%q failed (%w): %s", command, err, lastLine(out))
 		}
 	}

@@ -477,3 +477,19 @@ func TestAClientWhoseCommandIsNotThereIsNotWaitedFor(t *testing.T) {
 		t.Errorf("%v; it printed\n%s", err, out)
 	}
 }
+
+func TestAServiceThatSystemdHasStartedTooOftenIsStartedAllTheSame(t *testing.T) {
+	h := newHost(t, map[string]string{"/run/systemd/system/x": "", "/lib/systemd/system/docker.service": "[Service]\nEnvironmentFile=-/etc/sysconfig/docker\n"})
+	reset := filepath.Join(t.TempDir(), "reset")
+	h.program("systemctl", `echo "systemctl $*" >>`+h.calls+`
+case "$*" in
+"reset-failed docker") touch `+reset+` ;;
+"restart docker") [ -e `+reset+` ] || { echo 'start request repeated too quickly' >&2; exit 1; } ;;
+esac`)
+	if out, err := h.apply("docker", "", options(t, relay)); err != nil {
+		t.Errorf("%v; it printed\n%s", err, out)
+	}
+	if got, want := h.called(), "systemctl restart docker; systemctl reset-failed docker; systemctl restart docker"; got != want {
+		t.Errorf("it calls %s, want %s", got, want)
+	}
+}

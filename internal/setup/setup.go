@@ -9,6 +9,7 @@
 package setup
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -55,6 +56,24 @@ type Place struct {
 	Reload []string
 	// Disturbs says what Reload does to that which runs; empty: nothing.
 	Disturbs string
+}
+
+// restart is a command that restarts a service of systemd's.
+var restart = regexp.MustCompile(`^systemctl restart ([\w.@-]+)$`)
+
+// Reloads are the commands of Reload as a program runs them. A service that was started
+// several times within a minute systemd starts no more, by StartLimitBurst= of
+// systemd.unit(5): Docker's is stopped and stays so from the fourth time on. A person
+// who tries again would be stuck, so that count is reset.
+func (p Place) Reloads() []string {
+	var commands []string
+	for _, c := range p.Reload {
+		if m := restart.FindStringSubmatch(c); m != nil {
+			c += " || { systemctl reset-failed " + m[1] + " && " + c + "; }"
+		}
+		commands = append(commands, c)
+	}
+	return commands
 }
 
 // File is one file with settings, or with a text of our own.
