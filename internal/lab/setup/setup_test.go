@@ -43,6 +43,7 @@ type way struct{ name, apply, undo string }
 // ways has $PROXY and $CLIENT in its lines.
 var ways = []way{
 	{"sluice setup", "sluice setup $CLIENT --proxy $PROXY --apply", "sluice setup $CLIENT --undo"},
+	{"curl and sh", "curl -fsS $PROXY/setup/$CLIENT | sh", "curl -fsS $PROXY/setup/$CLIENT | sh -s -- --undo"},
 }
 
 func (h *host) line(text string, c client) string {
