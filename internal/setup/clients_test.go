@@ -207,7 +207,7 @@ func TestGradleReadsItsProperties(t *testing.T) {
 	}
 	c, _ := Lookup("gradle")
 	old := "org.gradle.jvmargs=-Xmx1g \\\n  systemProp.http.proxyHost=no\nsystemProp.http.proxyHost : old\\\n  er\nsystemProp.socksProxyHost=old\nsystemProp.http.nonProxyHosts=*.corp.example|\\\n  localhost|b.example\n"
-	text, err := c.Places[0].Files[0].merge([]byte(old), options(t, awkward))
+	text, err := c.Places[0].Files[0].Edit([]byte(old), options(t, awkward))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func (s System) Plan(ctx context.Context, c Client, place string, o Options) (*P
 		if now.exists {
 			old = now.text
 		}
-		next, err := f.merge(old, o)
+		next, err := f.Edit(old, o)
 		if err != nil {
 			return nil, fmt.Errorf("%s cannot be changed: %w", s.path(f.Path), err)
 		}

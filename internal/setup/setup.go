@@ -92,7 +92,7 @@ type File struct {
 type Setting struct {
 	Section, Name, Value string
 	// Separator parts the entries of a list, such as NO_PROXY. Entries that stand in
-	// the file already stay, behind ours, when a plan is made; empty: it is no list.
+	// the file already stay, behind ours; empty: the value is no list.
 	Separator string
 }
 
@@ -139,22 +139,10 @@ func (c Client) TakesSOCKS() bool { return !strings.HasPrefix(c.SOCKS, "not") }
 
 // Edit returns what the file shall hold instead of old, or an error that says what
 // is wrong with old. A file that is not there is nil. A file that says all of it
-// already comes back as it is. Lists are replaced, as scripts without this program do.
+// already comes back as it is.
 func (f File) Edit(old []byte, o Options) ([]byte, error) {
 	if f.Format == Own {
 		return []byte(f.Body(o)), nil
-	}
-	settings := f.Settings(o)
-	for i := range settings {
-		settings[i].Separator = ""
-	}
-	return f.Format.edit(old, settings)
-}
-
-// merge is Edit with lists that keep the entries they have.
-func (f File) merge(old []byte, o Options) ([]byte, error) {
-	if f.Format == Own {
-		return f.Edit(old, o)
 	}
 	return f.Format.edit(old, f.Settings(o))
 }
