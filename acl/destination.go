@@ -11,13 +11,14 @@ import (
 // matches every destination.
 type destinations struct {
 	any   bool
-	exact map[string]struct{} // whole names
-	under map[string]struct{} // name after "*.": its subdomains match
+	exact nameSet // whole names
+	under nameSet // name after "*.": its subdomains match
 	addrs prefixSet
 }
 
-// add takes in one pattern, presets expanded before.
-func (d *destinations) add(pattern string) error {
+// add takes in one pattern, presets expanded before. at is where it is in the list of
+// the rule, or -1 for one of a preset.
+func (d *destinations) add(pattern string, list []string, at int) error {
 	if looksLikeAddr(pattern) {
 		p, err := parsePrefix(pattern)
 		if err == nil {
@@ -49,10 +50,10 @@ func (d *destinations) add(pattern string) error {
 		return fmt.Errorf("%q is an address in an unusual spelling: write %q", pattern, h.String())
 	}
 	if self {
-		put(&d.exact, h.name)
+		d.exact.add(h.name, list, at)
 	}
 	if sub {
-		put(&d.under, h.name)
+		d.under.add(h.name, list, at)
 	}
 	return nil
 }
@@ -64,13 +65,6 @@ func looksLikeAddr(s string) bool {
 	return strings.ContainsAny(s, ":/") || "0" <= last && last <= "9"
 }
 
-func put(set *map[string]struct{}, name string) {
-	if *set == nil {
-		*set = make(map[string]struct{})
-	}
-	(*set)[name] = struct{}{}
-}
-
 // match tells whether the host, as the client asked for it, is in the list.
 // It allocates nothing.
 func (d *destinations) match(h Host) bool {
@@ -80,10 +74,10 @@ func (d *destinations) match(h Host) bool {
 	if h.IsAddr() {
 		return d.addrs.contains(h.addr)
 	}
-	if _, ok := d.exact[h.name]; ok {
+	if d.exact.has(h.name) {
 		return true
 	}
-	if len(d.under) == 0 {
+	if d.under.len() == 0 {
 		return false
 	}
 	for rest := h.name; ; {
@@ -92,7 +86,7 @@ func (d *destinations) match(h Host) bool {
 			return false
 		}
 		rest = rest[i+1:]
-		if _, ok := d.under[rest]; ok {
+		if d.under.has(rest) {
 			return true
 		}
 	}
@@ -106,13 +100,13 @@ func (d *destinations) covers(e *destinations) bool {
 	if e.any || !d.addrs.covers(&e.addrs) {
 		return false
 	}
-	for name := range e.exact {
+	for name := range e.exact.all() {
 		if !d.match(Host{name: name}) {
 			return false
 		}
 	}
-	for name := range e.under {
-		if _, same := d.under[name]; !same && !d.underParent(name) {
+	for name := range e.under.all() {
+		if !d.under.has(name) && !d.underParent(name) {
 			return false
 		}
 	}
@@ -128,7 +122,7 @@ func (d *destinations) underParent(name string) bool {
 			return false
 		}
 		name = name[i+1:]
-		if _, ok := d.under[name]; ok {
+		if d.under.has(name) {
 			return true
 		}
 	}
@@ -138,19 +132,19 @@ func (d *destinations) underParent(name string) bool {
 // resolve into a range of e.
 func (d *destinations) overlaps(e *destinations) bool {
 	return d.any || e.any || d.addrs.overlaps(&e.addrs) || d.sharesName(e) || e.sharesName(d) ||
-		len(d.exact)+len(d.under) > 0 && len(e.addrs.list) > 0
+		d.exact.len()+d.under.len() > 0 && len(e.addrs.list) > 0
 }
 
 // sharesName tells whether d matches some name that e does: one that e has whole,
 // or all below one whose subdomains e has.
 func (d *destinations) sharesName(e *destinations) bool {
-	for name := range e.exact {
+	for name := range e.exact.all() {
 		if d.match(Host{name: name}) {
 			return true
 		}
 	}
-	for name := range e.under {
-		if _, same := d.under[name]; same || d.underParent(name) {
+	for name := range e.under.all() {
+		if d.under.has(name) || d.underParent(name) {
 			return true
 		}
 	}

@@ -164,8 +164,8 @@ func (c *compiled) compile(i int, r Rule, presets PresetFunc) error {
 		c.clients.insert(pre)
 	}
 	c.to.any = len(r.To) == 0
-	for j, s := range r.To {
-		if err := c.to.addWithPresets(s, presets); err != nil {
+	for j := range r.To {
+		if err := c.to.addWithPresets(r.To, j, presets); err != nil {
 			return &RuleError{i, "to", j, err}
 		}
 	}
@@ -179,10 +179,11 @@ type PresetError struct{ Name string }
 // Error names the preset with its "@".
 func (e *PresetError) Error() string { return fmt.Sprintf("there is no preset %q", "@"+e.Name) }
 
-func (d *destinations) addWithPresets(s string, presets PresetFunc) error {
+func (d *destinations) addWithPresets(list []string, at int, presets PresetFunc) error {
+	s := list[at]
 	name, isPreset := strings.CutPrefix(s, "@")
 	if !isPreset {
-		return d.add(s)
+		return d.add(s, list, at)
 	}
 	var patterns []string
 	ok := false
@@ -193,7 +194,7 @@ func (d *destinations) addWithPresets(s string, presets PresetFunc) error {
 		return &PresetError{name}
 	}
 	for _, pattern := range patterns {
-		if err := d.add(pattern); err != nil {
+		if err := d.add(pattern, list, -1); err != nil {
 			return fmt.Errorf("preset %q: %w", s, err)
 		}
 	}
