@@ -1,4 +1,5 @@
-# The image holds one file, the static binary, and runs it as nobody's user.
+# The image holds the static binary and a list of certificate authorities, and runs as
+# nobody's user.
 #
 #   docker build -t sluice .
 #   docker run --network host sluice serve --allow 203.0.113.7/32 --to @docker-hub
@@ -14,9 +15,11 @@ COPY . .
 RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false \
     -ldflags "-s -w -X main.version=${VERSION}" -o /sluice ./cmd/sluice
 
-# No shell, no CA certificates (Sluice opens no TLS session of its own), no
-# /etc/passwd: the user is a number, which Kubernetes' runAsNonRoot can check.
+# No shell, no /etc/passwd: the user is a number, which Kubernetes' runAsNonRoot can
+# check. The authorities are for "sluice doctor" and "sluice presets --check"; the proxy
+# itself opens no TLS session.
 FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /sluice /sluice
 USER 65532:65532
 EXPOSE 3128 1080

@@ -19,7 +19,7 @@ func TestTheImageOfTheDockerfileRelaysAPullAndIsHealthy(t *testing.T) {
 	if _, err := builder.Docker(t, "build", "--network", "none", "--build-arg", "GO_IMAGE="+goImage, "--tag", "sluice", lab.Root(t)); err != nil {
 		t.Fatal(err)
 	}
-	wantOneFile(t, builder)
+	wantTwoFiles(t, builder)
 
 	const name = "relay"
 	_, err := builder.Docker(t, "run", "--detach", "--name", name, "--network", "host",
@@ -58,12 +58,13 @@ func TestTheImageOfTheDockerfileRelaysAPullAndIsHealthy(t *testing.T) {
 	}
 }
 
-// wantOneFile looks into the image: the binary alone, run by nobody's user.
-func wantOneFile(t *testing.T, d *Docker) {
+// wantTwoFiles looks into the image: the binary and the authorities that "sluice doctor"
+// knows, run by nobody's user.
+func wantTwoFiles(t *testing.T, d *Docker) {
 	t.Helper()
 	for format, want := range map[string]string{
 		"{{.Config.User}}":            "65532:65532",
-		"{{len .RootFS.Layers}}":      "1",
+		"{{len .RootFS.Layers}}":      "2",
 		"{{json .Config.Entrypoint}}": `["/sluice"]`,
 	} {
 		got, err := d.Docker(t, "inspect", "--format", format, "sluice")

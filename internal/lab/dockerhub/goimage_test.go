@@ -22,7 +22,8 @@ import (
 const goImage = "lab/golang"
 
 // importGoImage makes an image for the Dockerfile's first stage out of what the
-// machine has: its Go, its shell, and the modules that the command needs.
+// machine has: its Go, its shell, its list of authorities, and the modules that the
+// command needs.
 func importGoImage(t *testing.T, d *Docker) {
 	t.Helper()
 	cmd := d.Command(t.Context(), "import",
@@ -40,6 +41,7 @@ func importGoImage(t *testing.T, d *Docker) {
 	w := &rootfs{t: t, tar: tar.NewWriter(archive)}
 	w.directory("tmp")
 	w.program("bin/sh")
+	w.file("/etc/ssl/certs/ca-certificates.crt", "etc/ssl/certs/ca-certificates.crt")
 	goroot := goEnv(t, "GOROOT")
 	for _, part := range []string{"bin", "src", "pkg", "go.env", "VERSION"} {
 		w.tree(filepath.Join(goroot, part), path.Join("usr/local/go", part))
