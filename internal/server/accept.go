@@ -56,6 +56,7 @@ func (s *Server) accept(l *listener) {
 // a reset: nothing was read, so there is no protocol to say it in, and a reset
 // leaves nothing behind in the kernel either.
 func (s *Server) enter(conn *net.TCPConn, l *listener, spare bool) {
+	defer s.recovered(conn) // a panic here would end the listener, and the process
 	src := gate.Source{Listener: l.address(), Spare: spare, Inherited: l.inherited}
 	if src.Client = clientOf(conn); !src.Client.IsValid() {
 		conn.Close() // it is gone already
