@@ -43,6 +43,7 @@ type setup struct {
 	users  map[string][]byte
 	policy func(*gate.Policy)
 	gate   func(*gate.Gate)
+	self   func(SelfRequest) SelfAnswer // nil: requests to the proxy itself are malformed
 }
 
 var everyPort = []acl.PortRange{{First: 1, Last: 65535}}
@@ -74,7 +75,7 @@ func newProxy(t testing.TB, s setup) *proxy {
 	if s.gate != nil {
 		s.gate(p.gate)
 	}
-	p.handler = &Handler{Gate: p.gate}
+	p.handler = &Handler{Gate: p.gate, Self: s.self}
 	p.handler.once.Do(p.handler.prepare) // for its name
 	p.serve()
 	return p

@@ -23,9 +23,10 @@ func echo(r SelfRequest) SelfAnswer {
 }
 
 func newSelf(t testing.TB, s setup) *proxy {
-	p := newProxy(t, s)
-	p.handler.Self = echo
-	return p
+	if s.self == nil {
+		s.self = echo
+	}
+	return newProxy(t, s)
 }
 
 // forClient are rules that name an address and admit it to one destination.
@@ -87,8 +88,7 @@ func TestAStrangerLearnsNothingFromTheProxyItself(t *testing.T) {
 		"a rule that denies it all":       append([]acl.Rule{{Name: "no", Clients: []string{"127.0.0.1"}}}, forClient("127.0.0.1")...),
 		"a rule that denies it, for sure": {{Name: "no", Ports: everyPort}, {Name: "all", Action: acl.Allow, Ports: everyPort}},
 	} {
-		p := newSelf(t, setup{rules: rules})
-		p.handler.Self = func(SelfRequest) SelfAnswer { t.Error("a stranger is answered"); return SelfAnswer{} }
+		p := newSelf(t, setup{rules: rules, self: func(SelfRequest) SelfAnswer { t.Error("a stranger is answered"); return SelfAnswer{} }})
 		seen := map[string]bool{}
 		for _, sent := range []string{
 			"GET / HTTP/1.1\r\nHost: relay:3128\r\n\r\n",
@@ -203,8 +203,7 @@ func TestARequestToTheProxyItselfThatCameThroughItIsALoop(t *testing.T) {
 
 // A fault in an answer ends its own connection, with a record.
 func TestAPanicInAnAnswerOfTheProxyItselfEndsOneConnection(t *testing.T) {
-	p := newSelf(t, setup{})
-	p.handler.Self = func(SelfRequest) SelfAnswer { panic("a fault") }
+	p := newSelf(t, setup{self: func(SelfRequest) SelfAnswer { panic("a fault") }})
 	c := p.dial()
 	c.send("GET / HTTP/1.1\r\nHost: relay\r\n\r\n")
 	if got, err := c.r.ReadByte(); err == nil {

@@ -70,12 +70,13 @@ func Run(ctx context.Context, o Options) *Report {
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
+	now := time.Now()
 	r := &run{
 		Options: o,
 		image:   o.Image.orDefault(),
 		budget:  o.Timeout,
 		places:  make(chan struct{}, maxWalks),
-		report:  &Report{Started: time.Now().UTC().Truncate(time.Millisecond)},
+		report:  &Report{began: now, Started: now.UTC().Truncate(time.Millisecond)},
 	}
 	settings := o.System.read(ctx, o.Environ)
 	r.chooseProxy(settings)

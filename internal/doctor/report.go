@@ -78,6 +78,8 @@ type Report struct {
 	Hosts        []Host    `json:"hosts"`
 	Steps        []Step    `json:"steps"`
 	Facts        []Fact    `json:"facts"`
+
+	began time.Time // Started, with the monotonic clock
 }
 
 // Verdict is what the steps and facts come to.
@@ -218,7 +220,7 @@ func (r *Report) finish(set *settings) {
 	}
 	r.Facts = append(append([]Fact{}, set.facts(r)...), r.findings()...)
 	r.Verdict = r.judge(set)
-	r.Milliseconds = milliseconds(time.Since(r.Started))
+	r.Milliseconds = milliseconds(time.Since(r.began))
 }
 
 // pulls says that what was examined is what dockerd pulls from.

@@ -20,12 +20,15 @@ var wallClock = map[string]bool{
 
 // mayUse says where they only make text, or a constant.
 var mayUse = map[string]string{
-	"internal/accesslog/squid.go": "the format begins with seconds since 1970",
-	"internal/suggest/squid.go":   "what it reads was written so",
-	"internal/relay/active.go":    "a deadline that has passed",
-	"internal/egress/resolve.go":  "a deadline that has passed",
-	"forward/watch.go":            "a deadline that has passed",
-	"socks/watch.go":              "a deadline that has passed",
+	"internal/accesslog/squid.go":     "the format begins with seconds since 1970",
+	"internal/suggest/squid.go":       "what it reads was written so",
+	"internal/doctor/ask.go":          "a deadline that has passed",
+	"internal/doctor/doctor.go":       "text",
+	"internal/doctor/proxy.go":        "a deadline that has passed",
+	"internal/presets/probe/probe.go": "the dates of sources are days of the calendar",
+	"internal/egress/resolve.go":      "a deadline that has passed",
+	"forward/watch.go":                "a deadline that has passed",
+	"socks/watch.go":                  "a deadline that has passed",
 }
 
 // A clock that jumps, by NTP, by hand, or after a machine was suspended, must end
