@@ -123,6 +123,8 @@ func TestAProxyThatCannotBeMeantIsRefusedWithWhatToWrite(t *testing.T) {
 		{"http://relay%22x:1", "no proxy's URL"},
 		{"http://[fe80::1%25eth0]:1", "a zone"},
 		{"http://relay\n:1", "control character"},
+		{"http://u:p%0Asslverify=0@relay:1", "control character"},
+		{"http://u%0D:p@relay:1", "control character"},
 	} {
 		if u, err := ParseProxy(c.text); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: got %v and the error %v, want one with %q", c.text, u, err, c.want)
@@ -140,7 +142,7 @@ func TestAProxyThatCannotBeMeantIsRefusedWithWhatToWrite(t *testing.T) {
 }
 
 func TestExceptionsThatNoClientWouldUnderstandAreRefused(t *testing.T) {
-	for _, bad := range []string{"http://x", "10.0.0.0/8/9", "10.0.0.0/99", "a b", "$(id)", "a;b", "a'b", `a"b`, "host:port"} {
+	for _, bad := range []string{"http://x", "10.0.0.0/8/9", "10.0.0.0/99", "a b", "$(id)", "a;b", "a'b", `a"b`, "host:port", "fe80::1%$(id)", "[fe80::1%'eth0]"} {
 		if got, err := ParseNoProxy(bad); err == nil {
 			t.Errorf("%q gives %q, want it refused", bad, got)
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Options are what the texts and files are made from.
@@ -60,6 +61,10 @@ func ParseProxy(text string) (*url.URL, error) {
 	if err := hostName(u.Hostname()); err != nil {
 		return nil, fmt.Errorf("--proxy: %w", err)
 	}
+	// Some files have the password as it is, and a line of its own would be a setting.
+	if name, password := (Options{Proxy: u}).user(); strings.ContainsFunc(name+password, unicode.IsControl) {
+		return nil, errors.New("--proxy has a control character in its user or password, which no file could carry")
+	}
 	u.Host = net.JoinHostPort(u.Hostname(), u.Port())
 	return u, nil
 }
@@ -105,8 +110,8 @@ func exception(entry string) error {
 		}
 		return nil
 	}
-	if _, err := netip.ParseAddr(strings.Trim(entry, "[]")); err == nil {
-		return nil
+	if addr, err := netip.ParseAddr(strings.Trim(entry, "[]")); err == nil {
+		return hostName(addr.String()) // a zone may be any text, a shell's too
 	}
 	host := entry
 	if h, port, err := net.SplitHostPort(entry); err == nil {
@@ -160,8 +165,10 @@ func (o Options) GoExceptions() []string { return unique(o.always(), private(), 
 
 func unique(lists ...[]string) []string {
 	var all []string
+	seen := make(map[string]bool)
 	for _, entry := range slices.Concat(lists...) {
-		if !slices.Contains(all, entry) {
+		if !seen[entry] {
+			seen[entry] = true
 			all = append(all, entry)
 		}
 	}
