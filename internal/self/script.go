@@ -57,18 +57,22 @@ func options(query string, proxy *url.URL) (setup.Options, error) {
 	if query == "" {
 		return o, nil
 	}
-	const form = "The query may be no-proxy=LIST, with names, addresses and networks between commas."
+	form := fmt.Sprintf("The query may be no-proxy=LIST, with %d names, addresses and networks at most between commas.", maxExceptions)
 	values, err := url.ParseQuery(query)
 	if err != nil || len(values) != 1 || len(values["no-proxy"]) != 1 {
 		return o, sentence(form)
 	}
 	list, err := setup.ParseNoProxy(values.Get("no-proxy"))
-	if err != nil || slices.ContainsFunc(list, func(e string) bool { return strings.Trim(e, exceptionChars) != "" }) {
+	if err != nil || len(list) > maxExceptions || slices.ContainsFunc(list, func(e string) bool { return strings.Trim(e, exceptionChars) != "" }) {
 		return o, sentence(form)
 	}
 	o.NoProxy = append(o.NoProxy, list...)
 	return o, nil
 }
+
+// maxExceptions bounds the work that one link makes: a head of 64 kB has room for
+// thousands, and each goes into every setting and every file of a client.
+const maxExceptions = 100
 
 // exceptionChars are all that an exception is made of: it comes from whoever has made
 // up the link, and goes into a script for root.

@@ -449,6 +449,9 @@ func TestALinkCannotPutAnythingIntoAScript(t *testing.T) {
 			t.Errorf("%s: answered %.80q", query, a.Body)
 		}
 	}
+	if a := script("docker", "no-proxy="+strings.Repeat("a,", maxExceptions)+"a", proxyURL(t, relay)); !a.Missing {
+		t.Errorf("%d exceptions are taken", maxExceptions+1)
+	}
 	a := script("docker", "no-proxy=.example.com,10.0.0.0/8,[::1]", proxyURL(t, relay))
 	if a.Missing || !bytes.Contains(a.Body, []byte("relay.example.internal,.example.com,")) {
 		t.Errorf("exceptions are left out of %s", a.Body)
