@@ -10,8 +10,7 @@ fail() {
 leave() {
 	status=$?
 	trap - EXIT HUP INT TERM
-	if [ "$changing" = 1 ]; then
-		take_back
+	if [ "$changing" = 1 ] && take_back; then
 		echo "setup $client: nothing has been changed" >&2
 	fi
 	rm -rf "$work"
@@ -114,11 +113,13 @@ show() {
 	done
 }
 
-# put TARGET FROM: puts a file in another's place in one step, with the rights, the
-# owner and the label that it had.
+# put TARGET FROM LIKE: puts a file in another's place in one step, with the rights, the
+# owner and the label that it had; where there is none, with those of LIKE, if any.
 put() {
-	if [ -e "$1" ]; then
-		cp -p "$1" "$1.sluice-new" 2>/dev/null || return 1
+	like=${3-}
+	[ ! -e "$1" ] || like=$1
+	if [ -n "$like" ]; then
+		cp -p "$like" "$1.sluice-new" 2>/dev/null || return 1
 	fi
 	if ! cat "$2" >"$1.sluice-new" 2>/dev/null || ! mv -f "$1.sluice-new" "$1" 2>/dev/null; then
 		rm -f "$1.sluice-new"
@@ -144,20 +145,26 @@ $list"
 	done
 }
 
-# take_back puts files back that were changed in this run.
+# take_back puts files back that were changed in this run. What cannot be put back is
+# left to --undo, and so is what was kept.
 take_back() {
-	i=0
+	i=0 stuck=0
 	while [ "$i" -lt "$count" ]; do
 		i=$((i + 1))
 		[ -e "$work/$i.done" ] || continue
 		path=$(cat "$work/$i.path")
 		if [ -e "$work/$i.was" ]; then
-			put "$path" "$work/$i.was"
+			put "$path" "$work/$i.was" || stuck=1
 		else
-			rm -f "$path"
+			rm -f "$path" || stuck=1
 		fi
 	done
 	unmake "$work/made"
+	if [ "$stuck" = 1 ]; then
+		echo "setup $client: not all could be put back; --undo tries again" >&2
+		return 1
+	fi
+	rm -f "$state"/*.next
 	if [ "$kept" = 1 ]; then
 		forget
 	fi
@@ -174,30 +181,53 @@ unmake() {
 	done
 }
 
-# keep notes what the files were before the first change, to undo it.
+# keep notes what the files were before the first change, to undo it, and what they
+# are going to be: a run that is killed is undone, or gone on with, by that.
 keep() {
 	if [ ! -d "$state" ]; then
 		kept=1
 		(umask 077 && mkdir -p "$state") 2>/dev/null || fail "$state cannot be made$(as_root)"
-		echo "$chosen" >"$state/place"
 	fi
+	if [ ! -s "$state/place" ]; then
+		echo "$chosen" >"$state/place" || fail "$state cannot be written"
+	fi
+	before=$(cat "$state/place")
+	[ "$before" = "$chosen" ] || fail "it was set up in another place before, $before: --undo first"
 	i=0
 	while [ "$i" -lt "$count" ]; do
 		i=$((i + 1))
 		path=$(cat "$work/$i.path")
-		if [ -e "$state/$i.path" ] && [ "$path" = "$(cat "$state/$i.path")" ] && cmp -s "$path" "$state/$i.ours"; then
-			continue # what was there before is kept from then
+		if ! known "$state/$i"; then
+			rm -f "$state/$i.was"
+			if [ -e "$work/$i.was" ]; then
+				cp -p "$path" "$state/$i.was" || fail "$state cannot be written"
+			fi
+			echo "$path" >"$state/$i.path" || fail "$state cannot be written"
 		fi
-		echo "$path" >"$state/$i.path"
-		rm -f "$state/$i.was"
-		if [ -e "$work/$i.was" ]; then
-			(umask 077 && cat "$work/$i.was" >"$state/$i.was") || fail "$state cannot be written"
-		fi
+		(umask 077 && cat "$work/$i.new" >"$state/$i.next") || fail "$state cannot be written"
 	done
 }
 
+# broken_off tells whether a run was killed before the client had read its files.
+broken_off() {
+	for next in "$state"/*.next; do
+		[ ! -e "$next" ] || return 0
+	done
+	return 1
+}
+
+# known KEPT: tells whether $path is as a run has found it, left it, or was about to.
+known() {
+	[ -e "$1.path" ] && [ "$path" = "$(cat "$1.path")" ] || return 1
+	if [ ! -e "$path" ]; then
+		[ ! -e "$1.was" ]
+		return
+	fi
+	cmp -s "$path" "$1.ours" 2>/dev/null || cmp -s "$path" "$1.next" 2>/dev/null || cmp -s "$path" "$1.was" 2>/dev/null
+}
+
 apply() {
-	if [ "$changes" = 0 ]; then
+	if [ "$changes" = 0 ] && ! broken_off; then
 		echo "$client has the proxy $proxy already"
 		return
 	fi
@@ -214,15 +244,18 @@ apply() {
 	i=0
 	while [ "$i" -lt "$count" ]; do
 		i=$((i + 1))
-		path=$(cat "$work/$i.path")
-		(umask 077 && cat "$path" >"$state/$i.ours") || fail "$state cannot be written"
-		echo "wrote $path"
+		echo "wrote $(cat "$work/$i.path")"
 	done
 	if [ -e "$work/made" ]; then
 		cat "$work/made" >>"$state/made"
 	fi
 	reloading=1
 	reload || fail "$client does not start with the proxy; see its log"
+	i=0
+	while [ "$i" -lt "$count" ]; do
+		i=$((i + 1))
+		mv -f "$state/$i.next" "$state/$i.ours" || fail "$state cannot be written"
+	done
 	changing=0
 	check
 }
@@ -248,22 +281,22 @@ undo() {
 		echo "there is nothing to undo for $client"
 		return
 	fi
-	chosen=$(cat "$state/place")
-	for ours in "$state"/*.ours; do
-		[ -e "$ours" ] || continue
-		path=$(cat "${ours%.ours}.path")
-		if [ -e "$path" ] && ! cmp -s "$path" "$ours"; then
+	chosen=$(cat "$state/place" 2>/dev/null)
+	for note in "$state"/*.path; do
+		[ -e "$note" ] || continue
+		path=$(cat "$note")
+		if [ -e "$path" ] && ! known "${note%.path}"; then
 			fail "$path was changed since: take the proxy out by hand, and then remove $state"
 		fi
 	done
-	for ours in "$state"/*.ours; do
-		[ -e "$ours" ] || continue
-		path=$(cat "${ours%.ours}.path")
-		was=${ours%.ours}.was
+	for note in "$state"/*.path; do
+		[ -e "$note" ] || continue
+		path=$(cat "$note")
+		was=${note%.path}.was
 		if [ "$dry" = 1 ]; then
 			echo "would put back $path"
 		elif [ -e "$was" ]; then
-			put "$path" "$was" || fail "$path cannot be written$(as_root)"
+			put "$path" "$was" "$was" || fail "$path cannot be written$(as_root)"
 			echo "put back $path"
 		else
 			rm -f "$path" 2>/dev/null || fail "$path cannot be removed$(as_root)"

@@ -414,6 +414,94 @@ func TestWhatWasChangedSinceIsNotUndone(t *testing.T) {
 	})
 }
 
+// dockerOf is a machine whose Docker reads a file that is there.
+func dockerOf(t *testing.T, shell []string, path string) (m *machine, file string) {
+	t.Helper()
+	m = newMachine(t, shell, path)
+	for name, text := range hosts[1].has {
+		m.write(name, text)
+	}
+	return m, hosts[1].file
+}
+
+func TestAScriptThatWasKilledIsGoneOnWithOrUndone(t *testing.T) {
+	script := dockerScript(t)
+	shells(t, func(t *testing.T, shell []string, path string) {
+		// restorecon is called when a file is in its place, systemctl when all are.
+		for _, killer := range []string{"restorecon", "systemctl"} {
+			for _, again := range []bool{false, true} {
+				m, file := dockerOf(t, shell, path)
+				start := m.tree()
+				m.program(killer, "kill -9 $PPID")
+				if out, ok := m.run(script); ok || m.tree()[file] == start[file] {
+					t.Fatalf("%s does not kill it in the middle, it says %q", killer, out)
+				}
+				m.program(killer, `echo "${0##*/} $*" >>"`+m.calls+`"`)
+				if again {
+					out, ok := m.run(script)
+					if calls, _ := os.ReadFile(m.calls); !ok || !strings.Contains(string(calls), "systemctl restart docker") {
+						t.Errorf("run again after %s, it says %q and calls %q", killer, out, calls)
+					}
+				}
+				if out, ok := m.run(script, "--undo"); !ok || !maps.Equal(start, m.tree()) {
+					t.Errorf("killed by %s (run again: %v) and undone with %q, it leaves %v", killer, again, out, m.tree())
+				}
+			}
+		}
+	})
+}
+
+func TestASecondRunThatFailsLeavesTheFirstToBeUndone(t *testing.T) {
+	c, _ := setup.Lookup("docker")
+	script := dockerScript(t)
+	other := scriptOf(c, setup.Options{Proxy: proxyURL(t, "http://other.example:3128")})
+	shells(t, func(t *testing.T, shell []string, path string) {
+		m, _ := dockerOf(t, shell, path)
+		start := m.tree()
+		m.run(script)
+		m.program("systemctl", "! grep -q other "+m.file(hosts[1].file))
+		if out, ok := m.run(other); ok || !strings.Contains(out, "does not start") {
+			t.Fatalf("the second run says %q", out)
+		}
+		if out, ok := m.run(script, "--undo"); !ok || !maps.Equal(start, m.tree()) {
+			t.Errorf("undone with %q, it leaves %v", out, m.tree())
+		}
+	})
+}
+
+func TestWhatWasKeptOfOnePlaceIsNotLostToAnother(t *testing.T) {
+	script := dockerScript(t)
+	shells(t, func(t *testing.T, shell []string, path string) {
+		m, _ := dockerOf(t, shell, path)
+		start := m.tree()
+		m.run(script)
+		if out, ok := m.run(script, "--place", "systemd"); ok || !strings.Contains(out, "another place before, sysconfig") {
+			t.Errorf("it says %q", out)
+		}
+		if out, ok := m.run(script, "--undo"); !ok || !maps.Equal(start, m.tree()) {
+			t.Errorf("undone with %q, it leaves %v", out, m.tree())
+		}
+	})
+}
+
+func TestASecretIsPutBackAsASecret(t *testing.T) {
+	script := dockerScript(t)
+	shells(t, func(t *testing.T, shell []string, path string) {
+		m, file := dockerOf(t, shell, path)
+		if err := os.Chmod(m.file(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m.run(script)
+		if err := os.Remove(m.file(file)); err != nil {
+			t.Fatal(err)
+		}
+		out, _ := m.run(script, "--undo")
+		if info, err := os.Stat(m.file(file)); err != nil || info.Mode() != 0o600 {
+			t.Errorf("undone with %q, it is %v (%v), want mode 0600", out, info, err)
+		}
+	})
+}
+
 // A download that breaks off anywhere does nothing.
 func TestAScriptThatBreaksOffDoesNothing(t *testing.T) {
 	script := dockerScript(t)
