@@ -380,6 +380,19 @@ func TestFilesWithAPasswordAreForTheirOwnerAlone(t *testing.T) {
 	}
 }
 
+func TestNoDiffShowsAPassword(t *testing.T) {
+	for _, text := range []string{
+		"proxy_password = sec\"ret\n", "proxy_password=sec ret\n", "systemProp.http.proxyPassword=sec<ret\n", "password: x\npassword = sec ret\r\n",
+		"//registry/:_authToken=secret\n", "//registry/:_password=secret\n", "<password>secret</password>\n", `{"auth": "secret"}` + "\n",
+		"HTTP_PROXY=http://u:secret@relay:1\n", "HTTP_PROXY=http://u:sec'ret@relay:1\n", "HTTP_PROXY=http://u:p@sec/ret@relay:1\n",
+	} {
+		got := difference("/etc/x", []byte(text), "/etc/x", []byte("other=1\n"))
+		if strings.Contains(got, "sec") || strings.Contains(got, "ret") || !strings.Contains(got, "xxxxx") {
+			t.Errorf("%q is shown as\n%s", text, got)
+		}
+	}
+}
+
 func TestExceptionsThatStoodThereStay(t *testing.T) {
 	h := newHost(t, map[string]string{"/etc/init.d/docker": "#!/bin/sh\n", "/etc/default/docker": "export NO_PROXY=\"registry.corp.example,*\"\n", "~/.docker/config.json": `{"proxies":{"default":{"noProxy":"git.corp.example"}}}`})
 	for _, client := range []string{"docker", "compose"} {

@@ -156,16 +156,20 @@ func (c change) diff() string {
 	return difference(from, c.text, c.path, c.next)
 }
 
-// secrets are values that other programs keep in files that we change, and inURL the
-// passwords of URLs.
+// secrets are values that other programs keep in files that we change, passwords
+// those that go to the end of their line, and inURL the passwords of URLs.
 var (
-	secrets = regexp.MustCompile(`((?i:"(?:auth|identitytoken|registrytoken)"\s*:\s*"|_auth(?:token)?\s*=\s*|_password\s*=\s*|proxy_?password\s*=\s*|<password>))[^"<\s]+`)
-	inURL   = regexp.MustCompile(`(://[^/\s:@"']*:)[^/\s@"']+@`)
+	secrets   = regexp.MustCompile(`((?i:"(?:auth|identitytoken|registrytoken)"\s*:\s*"|_auth(?:token)?\s*=\s*|<password>))[^"<\s]+`)
+	passwords = regexp.MustCompile(`((?i:password)[ \t]*=[ \t]*)[^\r\n]+`)
+	inURL     = regexp.MustCompile(`(://[^/\s:@"']*:)[^\s"]+@`) // to the last "@": a person may have escaped none
 )
 
 func difference(from string, old []byte, to string, next []byte) string {
 	hide := func(text []byte) []byte {
-		return inURL.ReplaceAll(secrets.ReplaceAll(text, []byte("${1}xxxxx")), []byte("${1}xxxxx@"))
+		for _, secret := range []*regexp.Regexp{secrets, passwords} {
+			text = secret.ReplaceAll(text, []byte("${1}xxxxx"))
+		}
+		return inURL.ReplaceAll(text, []byte("${1}xxxxx@"))
 	}
 	text := diff.Diff(from, hide(old), to, hide(next))
 	if len(text) == 0 && !bytes.Equal(old, next) {
