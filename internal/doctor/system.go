@@ -77,7 +77,8 @@ func (s System) read(ctx context.Context, environ []string) *settings {
 }
 
 // dockerd finds the daemon that shares this process's network; one in a container
-// is not this host's. The error is of reading its environment.
+// is not this host's, and whoever may start a process may call it dockerd. The error
+// is of reading its environment.
 func (s System) dockerd() (pid int, environ []string, err error) {
 	names, _ := filepath.Glob(s.path("proc/[0-9]*/comm"))
 	own, ownErr := os.Readlink(s.path("proc/self/ns/net"))
@@ -86,6 +87,9 @@ func (s System) dockerd() (pid int, environ []string, err error) {
 			continue
 		}
 		dir := filepath.Dir(name)
+		if !trusted(dir) || !runsDockerd(dir) {
+			continue
+		}
 		if its, err := os.Readlink(filepath.Join(dir, "ns/net")); err == nil && ownErr == nil && its != own {
 			continue
 		}
@@ -94,6 +98,14 @@ func (s System) dockerd() (pid int, environ []string, err error) {
 		return pid, strings.Split(string(text), "\x00"), err
 	}
 	return 0, nil, nil
+}
+
+// runsDockerd tells a daemon from another program, with its owner's rights, that was
+// called by the same name through a link. Who may not look may not read the environment
+// either.
+func runsDockerd(process string) bool {
+	program, err := os.Readlink(filepath.Join(process, "exe"))
+	return err != nil || strings.TrimSuffix(filepath.Base(program), " (deleted)") == "dockerd"
 }
 
 // puller is the program that pulls images here, as sluice setup names it; Docker

@@ -71,6 +71,36 @@ func TestDockerdsSettingsAreReadAndTold(t *testing.T) {
 	}
 }
 
+func TestAProcessThatIsOnlyCalledDockerdIsNotAsked(t *testing.T) {
+	const stranger = 65534
+	for _, test := range []struct {
+		name, program string
+		owner         int
+		want          bool
+	}{
+		{"the daemon", "/usr/bin/dockerd", os.Geteuid(), true},
+		{"the daemon, whose package was upgraded", "/usr/bin/dockerd (deleted)", os.Geteuid(), true},
+		{"a program with root's rights, by a link of this name", "/usr/bin/sudo", os.Geteuid(), false},
+		{"another user's", "/home/eve/dockerd", stranger, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			root := t.TempDir()
+			write(t, root, "proc/7/comm", "dockerd\n")
+			write(t, root, "proc/7/environ", "HTTPS_PROXY=http://evil.example:3128\x00")
+			if err := os.Symlink(test.program, filepath.Join(root, "proc/7/exe")); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chown(filepath.Join(root, "proc/7"), test.owner, -1); err != nil {
+				t.Skipf("left out: giving files away (%v)", err)
+			}
+			u, _ := System{Root: root}.read(t.Context(), nil).find()
+			if got := u != nil; got != test.want {
+				t.Errorf("its proxy is taken: %t, want %t", got, test.want)
+			}
+		})
+	}
+}
+
 func TestTheNextCommandIsForWhatPullsHere(t *testing.T) {
 	for program, want := range map[string]string{"usr/bin/podman": "podman", "usr/local/bin/containerd": "containerd", "usr/sbin/dockerd": "docker", "usr/bin/bash": "docker"} {
 		root := t.TempDir()
