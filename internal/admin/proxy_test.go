@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/internal/config"
+	"sluice/internal/lab"
 	"sluice/internal/server"
 )
 
@@ -228,26 +229,9 @@ func readHead(c io.Reader) (string, error) {
 
 // echo is an origin that sends back what it gets.
 func echo(t testing.TB) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	t.Cleanup(func() { ln.Close(); wg.Wait() })
-	wg.Go(func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer c.Close()
-				io.Copy(struct{ io.Writer }{c}, c) // not spliced: the pipes are for the proxy
-			})
-		}
+	return lab.Loopback(t, func(c net.Conn) {
+		io.Copy(struct{ io.Writer }{c}, c) // not spliced: the pipes are for the proxy
 	})
-	return ln.Addr().String()
 }
 
 // exchange sends a text through a tunnel to an echoing origin, and reads it back.

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 
+	"sluice/internal/lab"
+
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/proxy"
 )
@@ -84,36 +86,20 @@ func (r *running) recorded() samples {
 // mill is an origin that gives for each line with a number so many bytes, and tells
 // what else it got.
 func mill(t *testing.T) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	t.Cleanup(func() { ln.Close(); wg.Wait() })
-	wg.Go(func() {
-		for {
-			c, err := ln.Accept()
+	return lab.Loopback(t, func(c net.Conn) {
+		for in := bufio.NewReader(c); ; {
+			line, err := in.ReadString('\n')
 			if err != nil {
 				return
 			}
-			wg.Go(func() {
-				defer c.Close()
-				for in := bufio.NewReader(c); ; {
-					line, err := in.ReadString('\n')
-					if err != nil {
-						return
-					}
-					n, err := strconv.ParseInt(strings.TrimSpace(line), 10, 64)
-					if err != nil {
-						t.Errorf("the mill is told %q", line)
-						return
-					}
-					io.CopyN(c, rand.Reader, n)
-				}
-			})
+			n, err := strconv.ParseInt(strings.TrimSpace(line), 10, 64)
+			if err != nil {
+				t.Errorf("the mill is told %q", line)
+				return
+			}
+			io.CopyN(c, rand.Reader, n)
 		}
 	})
-	return ln.Addr().String()
 }
 
 // grind has the mill give so many bytes, and takes them.

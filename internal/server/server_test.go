@@ -20,6 +20,7 @@ import (
 	"golang.org/x/net/proxy"
 
 	"sluice/internal/config"
+	"sluice/internal/lab"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -134,26 +135,10 @@ func (r *running) connect(to string) (net.Conn, string) {
 
 // origin says "hello" to whoever connects and holds the connection.
 func origin(t *testing.T) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	t.Cleanup(func() { ln.Close(); wg.Wait() })
-	wg.Go(func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer c.Close()
-				io.WriteString(c, "hello")
-				io.Copy(io.Discard, c)
-			})
-		}
+	return lab.Loopback(t, func(c net.Conn) {
+		io.WriteString(c, "hello")
+		io.Copy(io.Discard, c)
 	})
-	return ln.Addr().String()
 }
 
 func (r *running) records() []map[string]any {

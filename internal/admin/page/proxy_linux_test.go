@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sluice/internal/config"
+	"sluice/internal/lab"
 	"sluice/internal/server"
 )
 
@@ -85,25 +86,7 @@ drain = "0s"
 
 // echo returns the address of an origin that sends back what it gets.
 func echo(t *testing.T) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	t.Cleanup(func() { ln.Close(); wg.Wait() })
-	wg.Go(func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer c.Close()
-				io.Copy(c, c)
-			})
-		}
-	})
-	return ln.Addr().String()
+	return lab.Loopback(t, func(c net.Conn) { io.Copy(c, c) })
 }
 
 // connect asks for a tunnel from a loopback address, and returns the answer's line.
