@@ -12,6 +12,7 @@ import (
 
 	"sluice/internal/gate"
 	"sluice/internal/limit"
+	"sluice/internal/listen"
 )
 
 // Pauses after a failed accept: with no descriptor left the listener would be
@@ -76,7 +77,7 @@ func (s *Server) enter(conn *net.TCPConn, l *listener, spare bool) {
 		return
 	}
 	if l.inherited {
-		keepAliveLater(conn)
+		listen.KeepAliveLater(conn)
 	}
 	s.wg.Add(1)
 	s.crew.run(func() {

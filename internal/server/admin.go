@@ -2,13 +2,10 @@ package server
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,6 +15,7 @@ import (
 	"sluice/internal/admin/page"
 	"sluice/internal/config"
 	"sluice/internal/explain"
+	"sluice/internal/listen"
 )
 
 // adminServer is the open admin address. It is never that of a proxy listener.
@@ -38,10 +36,10 @@ func (s *Server) openAdmin(address string, o *opening) error {
 		o.admin = a
 		return nil
 	}
-	ln, err := s.inherited(address)
+	ln, err := listen.Inherited(s.o.Sockets, address)
 	if err == nil && ln == nil {
 		if path, ok := strings.CutPrefix(address, "unix:"); ok {
-			ln, err = listenUnix(path)
+			ln, err = listen.Unix(path)
 		} else {
 			ln, err = s.listenBeside(address, o)
 		}
@@ -55,7 +53,7 @@ func (s *Server) openAdmin(address string, o *opening) error {
 }
 
 func (a *adminServer) serves(address string) bool {
-	return a.address == address || normal(a.address) != "" && normal(a.address) == normal(address)
+	return listen.Same(a.address, address)
 }
 
 // newHandler makes what answers at the admin address. There is one also without such
@@ -102,27 +100,6 @@ func (s *Server) listening() []string {
 func (s *Server) explain(r acl.Request) explain.Answer {
 	p := s.gate.Policy()
 	return explain.Explain(p.ACL, p.Dialer.Refuses, r)
-}
-
-func listenUnix(path string) (net.Listener, error) {
-	ln, err := listenPrivate(path)
-	if errors.Is(err, syscall.EADDRINUSE) && abandoned(path) && os.Remove(path) == nil {
-		return listenPrivate(path)
-	}
-	return ln, err
-}
-
-// abandoned tells whether a path is a socket that nobody listens on: it stays
-// behind when a process is killed, and would keep each later one from starting.
-func abandoned(path string) bool {
-	if info, err := os.Lstat(path); err != nil || info.Mode().Type() != os.ModeSocket {
-		return false
-	}
-	c, err := net.Dial("unix", path)
-	if err == nil {
-		c.Close()
-	}
-	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 func (a *adminServer) start(h *admin.Handler) {

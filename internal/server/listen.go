@@ -1,18 +1,17 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"sluice/internal/config"
+	"sluice/internal/listen"
 	"sluice/socks"
 )
 
@@ -70,62 +69,7 @@ func (l *listener) retire() {
 
 // serves tells whether the listener's socket is the one that an address means.
 func (l *listener) serves(address string) bool {
-	own := l.address()
-	return own == address || normal(own) != "" && normal(own) == normal(address)
-}
-
-// normal is the one spelling of an address to listen on; "" for one whose port the
-// system chooses, which is another one each time.
-func normal(address string) string {
-	host, port, err := net.SplitHostPort(address)
-	if n, _ := strconv.Atoi(port); err != nil || n == 0 {
-		return ""
-	}
-	if host == "" {
-		host = "::"
-	}
-	a, err := netip.ParseAddr(host)
-	if err != nil {
-		return ""
-	}
-	return net.JoinHostPort(a.String(), port)
-}
-
-// listenTCP listens on "host:port". The Go library takes 0.0.0.0 for all addresses
-// of both families; whoever writes it means, and guards, those of IPv4.
-func listenTCP(address string, control func(network, address string, raw syscall.RawConn) error) (*net.TCPListener, error) {
-	// The library would set keep-alive on each connection by four calls, and probe
-	// every 15 s. On Linux a connection has what its listener has (tcp(7)).
-	lc := net.ListenConfig{KeepAlive: -1, Control: control}
-	lc.SetMultipathTCP(false) // its sockets cost more and their splice differs
-	network := "tcp"
-	if a, err := netip.ParseAddrPort(address); err == nil && a.Addr().Is4() {
-		network = "tcp4"
-	}
-	ln, err := lc.Listen(context.Background(), network, address)
-	if err != nil {
-		return nil, err
-	}
-	return ln.(*net.TCPListener), nil
-}
-
-// inherited returns a listener on a socket that the service manager has passed, or
-// nil. It is given what listenTCP gives its own.
-func (s *Server) inherited(address string) (net.Listener, error) {
-	ln, err := s.o.Sockets.Listen(address)
-	tcp, ok := ln.(*net.TCPListener)
-	if err != nil || !ok {
-		return ln, err
-	}
-	raw, err := tcp.SyscallConn()
-	if err == nil {
-		err = keepAlive("tcp", address, raw)
-	}
-	if err != nil {
-		ln.Close()
-		return nil, err
-	}
-	return tcp, nil
+	return listen.Same(l.address(), address)
 }
 
 // opening is the sockets of a configuration: those that are open already, and those
@@ -179,7 +123,7 @@ func (o *opening) keep(address string) *listener {
 }
 
 func (s *Server) openListener(c config.Listener, o *opening) (*listener, error) {
-	ln, err := s.inherited(c.Address)
+	ln, err := listen.Inherited(s.o.Sockets, c.Address)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +140,7 @@ func (s *Server) openListener(c config.Listener, o *opening) (*listener, error) 
 // listenBeside listens on an address also where a socket of this process that a
 // reload is about to close has it in part: 127.0.0.1:3128 before :3128, say.
 func (s *Server) listenBeside(address string, o *opening) (*net.TCPListener, error) {
-	tcp, err := listenTCP(address, keepAlive)
+	tcp, err := listen.TCP(address)
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return tcp, err
 	}
@@ -212,7 +156,7 @@ func (s *Server) listenBeside(address string, o *opening) (*net.TCPListener, err
 	if len(leaving) == 0 {
 		return nil, err
 	}
-	return listenOver(address, leaving, err)
+	return listen.Over(address, leaving, err)
 }
 
 // close closes what leaves; if it was served it returns when nothing is accepted there

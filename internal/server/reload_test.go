@@ -19,6 +19,7 @@ import (
 
 	"sluice/internal/config"
 	"sluice/internal/gate"
+	"sluice/internal/listen"
 )
 
 // barred is base with nobody let in.
@@ -291,7 +292,7 @@ func growsAndShrinks(t *testing.T) (done bool) {
 		if wide := address != narrow; wide != (err == nil) {
 			t.Errorf("%s: 127.0.0.2 says %v", address, err)
 		}
-		if ln, err := listenTCP("127.0.0.3:"+port, keepAlive); err == nil {
+		if ln, err := listen.TCP("127.0.0.3:" + port); err == nil {
 			ln.Close()
 			if address != narrow {
 				t.Errorf("%s: others can listen there, too", address)

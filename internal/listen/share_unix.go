@@ -1,6 +1,6 @@
 //go:build unix
 
-package server
+package listen
 
 import (
 	"net"
@@ -9,12 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listenOver listens on an address that sockets of this process have in part, by
+// Over listens on an address that sockets of this process have in part, by
 // having them share it (SO_REUSEPORT, socket(7)), so that at no moment nobody listens
 // there. Other processes of this user could share it from then on, if they ask for
 // that in the same way; those that do not are kept out as ever. If sharing does not
 // help, the error is the one of the attempt before.
-func listenOver(address string, with []syscall.Conn, before error) (*net.TCPListener, error) {
+func Over(address string, with []syscall.Conn, before error) (*net.TCPListener, error) {
 	for _, c := range with {
 		share(c, true)
 		defer share(c, false)

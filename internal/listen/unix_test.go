@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"net"
@@ -13,13 +13,13 @@ func TestASocketOfAKilledProcessIsTakenOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, err := listenUnix(path); err == nil {
+	if a, err := Unix(path); err == nil {
 		a.Close()
 		t.Fatal("the socket of a living process was taken away")
 	}
 	left.SetUnlinkOnClose(false)
 	left.Close()
-	a, err := listenUnix(path)
+	a, err := Unix(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func TestASocketOfAKilledProcessIsTakenOver(t *testing.T) {
 	if err := os.WriteFile(path, []byte("dear"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if a, err := listenUnix(path); err == nil {
+	if a, err := Unix(path); err == nil {
 		a.Close()
 		t.Error("a file was taken away")
 	}

@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"net"
@@ -34,10 +34,10 @@ func keepAlive(_, _ string, raw syscall.RawConn) error {
 	return err
 }
 
-// keepAliveLater undoes what the library does to each connection of an inherited
+// KeepAliveLater undoes what the library does to each connection of an inherited
 // listener, which nobody can tell to leave keep-alive alone: it has the first probe
 // come after 15 s.
-func keepAliveLater(conn *net.TCPConn) {
+func KeepAliveLater(conn *net.TCPConn) {
 	// An error says that the connection is gone.
 	_ = conn.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: -1, Count: -1})
 }

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package server
+package listen
 
 import (
 	"net"
@@ -11,4 +11,5 @@ import (
 // clients that have vanished.
 func keepAlive(_, _ string, _ syscall.RawConn) error { return nil }
 
-func keepAliveLater(*net.TCPConn) {}
+// KeepAliveLater does nothing here either.
+func KeepAliveLater(*net.TCPConn) {}

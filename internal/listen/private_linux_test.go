@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"os"
@@ -11,7 +11,7 @@ func TestTheSocketIsItsOwnersWhateverTheUmask(t *testing.T) {
 	before := syscall.Umask(0)
 	defer syscall.Umask(before)
 	path := filepath.Join(t.TempDir(), "admin.sock")
-	a, err := listenUnix(path)
+	a, err := Unix(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"net"
@@ -8,7 +8,7 @@ import (
 )
 
 func TestConnectionsInheritKeepAliveFromTheirListener(t *testing.T) {
-	ln, err := listenTCP("127.0.0.1:0", keepAlive)
+	ln, err := TCP("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
