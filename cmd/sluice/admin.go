@@ -5,13 +5,14 @@ import (
 	"flag"
 
 	"sluice/internal/adminclient"
+	"sluice/internal/cli"
 	"sluice/internal/config"
 )
 
 // adminFlags are the flags that tell where a running proxy's admin interface is.
 func adminFlags(fs *flag.FlagSet) *config.Flags {
 	f := &config.Flags{}
-	fs.Func("config", "`FILE` of the running proxy; without it "+config.DefaultPath+" if that exists", given(&f.Config))
+	fs.Func("config", "`FILE` of the running proxy; without it "+config.DefaultPath+" if that exists", cli.Given(&f.Config))
 	fs.Func("admin", "`ADDR` of its admin interface, host:port or unix:/path (default: what the file says, else 127.0.0.1:9128)", func(s string) error {
 		f.Admin = &s
 		return nil

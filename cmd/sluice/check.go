@@ -8,29 +8,30 @@ import (
 	"text/tabwriter"
 
 	"sluice/acl"
+	"sluice/internal/cli"
 	"sluice/internal/config"
 	"sluice/internal/egress"
 	"sluice/internal/explain"
 	"sluice/internal/server"
 )
 
-func check(c *call) int {
-	fs := c.flags()
+func check(c *cli.Call) int {
+	fs := c.Flags()
 	f := configFlags(fs)
-	if code, done := c.parse(fs, 0); done {
+	if code, done := c.Parse(fs, 0); done {
 		return code
 	}
 	cfg, err := load(f)
 	if err != nil {
-		fmt.Fprintln(c.stderr, err)
-		return exitFault
+		fmt.Fprintln(c.Stderr, err)
+		return cli.ExitFault
 	}
 	for _, w := range cfg.Warnings {
-		fmt.Fprintln(c.stderr, "warning:", w)
+		fmt.Fprintln(c.Stderr, "warning:", w)
 	}
-	fmt.Fprintf(c.stdout, "%s is valid: %s, %s, %s\n", source(cfg),
+	fmt.Fprintf(c.Stdout, "%s is valid: %s, %s, %s\n", source(cfg),
 		count(len(cfg.Listeners), "listener"), count(len(cfg.Rules), "rule"), count(len(cfg.Warnings), "warning"))
-	return exitOK
+	return cli.ExitOK
 }
 
 func source(cfg *config.Config) string {
@@ -47,8 +48,8 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-func explainRequest(c *call) int {
-	fs := c.flags()
+func explainRequest(c *cli.Call) int {
+	fs := c.Flags()
 	f := configFlags(fs)
 	// Here --to is the one destination that is asked about, not a rule's.
 	var to, client, user string
@@ -59,24 +60,24 @@ func explainRequest(c *call) int {
 	})
 	fs.StringVar(&client, "client", "", "source `IP` of the client")
 	fs.StringVar(&user, "user", "", "authenticated user `NAME`")
-	if code, done := c.parse(fs, 0); done {
+	if code, done := c.Parse(fs, 0); done {
 		return code
 	}
 	req, err := explain.Question(client, to, user)
 	if err != nil {
-		fmt.Fprintf(c.stderr, "sluice explain: --%v\n", err)
-		return exitUsage
+		fmt.Fprintf(c.Stderr, "sluice explain: --%v\n", err)
+		return cli.ExitUsage
 	}
 	cfg, err := load(f)
 	if err != nil {
-		return c.fault(err)
+		return c.Fault(err)
 	}
-	return c.explain(cfg, req)
+	return answer(c, cfg, req)
 }
 
-func (c *call) explain(cfg *config.Config, req acl.Request) int {
+func answer(c *cli.Call, cfg *config.Config, req acl.Request) int {
 	a := explain.Explain(cfg.Policy, func(to netip.AddrPort) *egress.Error { return server.Refuses(cfg, to) }, req)
-	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(c.Stdout, 0, 0, 2, ' ', 0)
 	for i, s := range a.Steps {
 		mark := "no"
 		if s.Matched {
@@ -89,9 +90,9 @@ func (c *call) explain(cfg *config.Config, req acl.Request) int {
 		fmt.Fprintf(w, "%d\trule %s\t%s\t%s\t%s\n", i+1, s.Rule, action, mark, s.Why)
 	}
 	w.Flush()
-	what, code := "allowed: ", exitOK
+	what, code := "allowed: ", cli.ExitOK
 	if !a.Allowed {
-		what, code = "denied: ", exitFault
+		what, code = "denied: ", cli.ExitFault
 	}
 	switch {
 	case a.Observed:
@@ -99,7 +100,7 @@ func (c *call) explain(cfg *config.Config, req acl.Request) int {
 	case a.NeedsUser:
 		what = "denied without credentials: "
 	}
-	fmt.Fprintln(c.stdout, what+a.Sentence)
+	fmt.Fprintln(c.Stdout, what+a.Sentence)
 	return code
 }
 

@@ -12,14 +12,15 @@ import (
 	"github.com/clipperhouse/displaywidth"
 	"golang.org/x/term"
 
+	"sluice/internal/cli"
 	"sluice/internal/doctor"
 )
 
 // maxDoctorTargets bounds what one examination is asked for.
 const maxDoctorTargets = 100
 
-func examine(c *call) int {
-	fs := c.flags()
+func examine(c *cli.Call) int {
+	fs := c.Flags()
 	var proxy, image string
 	var asJSON bool
 	o := doctor.Options{Environ: os.Environ()}
@@ -27,21 +28,21 @@ func examine(c *call) int {
 	fs.StringVar(&image, "image", "", "`IMAGE` to pull in part from registries (default: hello-world)")
 	fs.BoolVar(&asJSON, "json", false, "print one JSON document, described in DOCTOR.md")
 	fs.DurationVar(&o.Timeout, "timeout", doctor.DefaultTimeout, "`TIME` that all of it may take")
-	if code, done := c.parse(fs, maxDoctorTargets); done {
+	if code, done := c.Parse(fs, maxDoctorTargets); done {
 		return code
 	}
 	if err := doctorOptions(&o, proxy, image, fs.Args()); err != nil {
-		fmt.Fprintf(c.stderr, "sluice doctor: %v\n", err)
-		return exitUsage
+		fmt.Fprintf(c.Stderr, "sluice doctor: %v\n", err)
+		return cli.ExitUsage
 	}
-	p := newProgress(c.stderr, asJSON)
+	p := newProgress(c.Stderr, asJSON)
 	o.Progress = p.step
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	report := doctor.Run(ctx, o)
 	p.clear()
-	if err := printReport(c.stdout, report, asJSON); err != nil {
-		return c.fault(err)
+	if err := printReport(c.Stdout, report, asJSON); err != nil {
+		return c.Fault(err)
 	}
 	return report.Verdict.Exit
 }

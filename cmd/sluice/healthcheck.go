@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/internal/adminclient"
+	"sluice/internal/cli"
 	"sluice/internal/config"
 )
 
@@ -17,15 +18,15 @@ const healthTime = 2 * time.Second
 
 // healthcheck asks the admin address, or, where that is off, whether the first
 // listener accepts.
-func healthcheck(c *call) int {
-	fs := c.flags()
+func healthcheck(c *cli.Call) int {
+	fs := c.Flags()
 	f := configFlags(fs)
-	if code, done := c.parse(fs, 0); done {
+	if code, done := c.Parse(fs, 0); done {
 		return code
 	}
 	cfg, err := load(f)
 	if err != nil {
-		return c.fault(err)
+		return c.Fault(err)
 	}
 	if cfg.Admin == "" {
 		err = accepts(cfg)
@@ -33,10 +34,10 @@ func healthcheck(c *call) int {
 		err = healthy(cfg.Admin)
 	}
 	if err != nil {
-		return c.fault(err)
+		return c.Fault(err)
 	}
-	fmt.Fprintln(c.stdout, "ok")
-	return exitOK
+	fmt.Fprintln(c.Stdout, "ok")
+	return cli.ExitOK
 }
 
 func accepts(cfg *config.Config) error {

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"text/tabwriter"
 
+	"sluice/internal/cli"
 	"sluice/internal/config"
 	"sluice/internal/doctor"
 	"sluice/internal/setup"
@@ -25,8 +26,8 @@ type setupFlags struct {
 	undo, force           bool
 }
 
-func setUpClient(c *call) int {
-	fs := c.flags()
+func setUpClient(c *cli.Call) int {
+	fs := c.Flags()
 	var f setupFlags
 	fs.StringVar(&f.proxy, "proxy", "", "the relay, as http://HOST:PORT or socks5://HOST:PORT")
 	fs.StringVar(&f.noProxy, "no-proxy", "", "what is reached without the relay, beside this host and private networks: names, .DOMAIN, addresses, CIDRs, with commas")
@@ -37,12 +38,12 @@ func setUpClient(c *call) int {
 	fs.BoolVar(&f.dry, "dry-run", false, "show what --apply, or with --undo that, would change and run")
 	fs.BoolVar(&f.undo, "undo", false, "put the files back as they were before --apply")
 	fs.BoolVar(&f.force, "force", false, "with --apply: though the relay does not answer or refuses, and without the doctor; with --undo: though files were changed since")
-	name, code, done := c.parseName(fs)
+	name, code, done := parseName(c, fs)
 	if done {
 		return code
 	}
 	if name == "" {
-		return c.listClients()
+		return listClients(c)
 	}
 	client, ok := setup.Lookup(name)
 	if !ok {
@@ -50,55 +51,55 @@ func setUpClient(c *call) int {
 		if n := config.Nearest(name, setup.Names()); n != "" {
 			nearest = fmt.Sprintf(": did you mean %s?", n)
 		}
-		return c.fault(fmt.Errorf("there is no client %q%s; there are %s", name, nearest, strings.Join(setup.Names(), ", ")))
+		return c.Fault(fmt.Errorf("there is no client %q%s; there are %s", name, nearest, strings.Join(setup.Names(), ", ")))
 	}
 	if f.apply && f.undo || f.apply && f.dry {
-		fmt.Fprintf(c.stderr, "sluice %s: --apply goes with neither --undo nor --dry-run; see sluice %s -h\n", c.name, c.name)
-		return exitUsage
+		fmt.Fprintf(c.Stderr, "sluice %s: --apply goes with neither --undo nor --dry-run; see sluice %s -h\n", c.Name, c.Name)
+		return cli.ExitUsage
 	}
 	// An interrupted change is taken back.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if f.undo {
-		return c.undoSetup(ctx, client, f)
+		return undoSetup(c, ctx, client, f)
 	}
-	return c.setUp(ctx, client, f)
+	return setUp(c, ctx, client, f)
 }
 
 // parseName reads flags in front of a name and behind it.
-func (c *call) parseName(fs *flag.FlagSet) (name string, code int, done bool) {
+func parseName(c *cli.Call, fs *flag.FlagSet) (name string, code int, done bool) {
 	for {
-		if code, done := c.parse(fs, len(c.args)); done {
+		if code, done := c.Parse(fs, len(c.Args)); done {
 			return "", code, true
 		}
 		if fs.NArg() == 0 {
-			return name, exitOK, false
+			return name, cli.ExitOK, false
 		}
 		if name != "" {
-			fmt.Fprintf(c.stderr, "sluice %s: %q is too much; see sluice %s -h\n", c.name, fs.Arg(0), c.name)
-			return "", exitUsage, true
+			fmt.Fprintf(c.Stderr, "sluice %s: %q is too much; see sluice %s -h\n", c.Name, fs.Arg(0), c.Name)
+			return "", cli.ExitUsage, true
 		}
-		name, c.args = fs.Arg(0), fs.Args()[1:]
+		name, c.Args = fs.Arg(0), fs.Args()[1:]
 	}
 }
 
-func (c *call) listClients() int {
-	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
+func listClients(c *cli.Call) int {
+	w := tabwriter.NewWriter(c.Stdout, 0, 0, 2, ' ', 0)
 	defer w.Flush()
 	for _, client := range setup.Clients() {
 		fmt.Fprintf(w, "%s\t%s\n", client.Name, client.Purpose)
 	}
-	return exitOK
+	return cli.ExitOK
 }
 
-func (c *call) setUp(ctx context.Context, client setup.Client, f setupFlags) int {
+func setUp(c *cli.Call, ctx context.Context, client setup.Client, f setupFlags) int {
 	options, err := f.options()
 	if err != nil {
-		return c.fault(err)
+		return c.Fault(err)
 	}
 	system, err := setup.Here()
 	if err != nil {
-		return c.fault(err)
+		return c.Fault(err)
 	}
 	if client.Name == "kubernetes" {
 		system.ReadNode(&options)
@@ -107,29 +108,29 @@ func (c *call) setUp(ctx context.Context, client setup.Client, f setupFlags) int
 	case f.dry:
 		plan, err := system.Plan(ctx, client, f.place, options)
 		if err != nil {
-			return c.fault(err)
+			return c.Fault(err)
 		}
-		plan.Write(c.stdout)
+		plan.Write(c.Stdout)
 	case f.apply:
-		if err := c.applySetup(ctx, system, client, options, f); err != nil {
-			return c.fault(err)
+		if err := applySetup(c, ctx, system, client, options, f); err != nil {
+			return c.Fault(err)
 		}
 	default:
-		client.Write(c.stdout, options)
+		client.Write(c.Stdout, options)
 	}
-	return exitOK
+	return cli.ExitOK
 }
 
 // applySetup asks the relay before, and has the doctor look behind.
-func (c *call) applySetup(ctx context.Context, system setup.System, client setup.Client, o setup.Options, f setupFlags) error {
+func applySetup(c *cli.Call, ctx context.Context, system setup.System, client setup.Client, o setup.Options, f setupFlags) error {
 	remark, err := setup.Reach(ctx, client, o)
 	if err != nil && !f.force {
 		return fmt.Errorf("%w; nothing was changed", err)
 	}
 	if remark != "" {
-		fmt.Fprintln(c.stderr, remark)
+		fmt.Fprintln(c.Stderr, remark)
 	}
-	changed, err := system.Apply(ctx, client, f.place, o, c.stdout)
+	changed, err := system.Apply(ctx, client, f.place, o, c.Stdout)
 	if err != nil || !changed || f.force || client.Destination == "" {
 		return err
 	}
@@ -139,7 +140,7 @@ func (c *call) applySetup(ctx context.Context, system setup.System, client setup
 			return err
 		}
 	}
-	p := newProgress(c.stderr, false)
+	p := newProgress(c.Stderr, false)
 	examination.Progress = p.step
 	verdict := doctor.Run(ctx, examination).Verdict
 	p.clear()
@@ -150,25 +151,25 @@ func (c *call) applySetup(ctx context.Context, system setup.System, client setup
 	default:
 		return fmt.Errorf("the settings are in place, but by sluice doctor %s", verdict.Sentence)
 	}
-	fmt.Fprintf(c.stdout, "sluice doctor: %s\n", verdict.Sentence)
+	fmt.Fprintf(c.Stdout, "sluice doctor: %s\n", verdict.Sentence)
 	return nil
 }
 
-func (c *call) undoSetup(ctx context.Context, client setup.Client, f setupFlags) int {
+func undoSetup(c *cli.Call, ctx context.Context, client setup.Client, f setupFlags) int {
 	system, err := setup.Here()
 	if err == nil && f.dry {
-		err = system.PlanUndo(client, f.force, c.stdout)
+		err = system.PlanUndo(client, f.force, c.Stdout)
 	} else if err == nil {
-		err = system.Undo(ctx, client, f.force, c.stdout)
+		err = system.Undo(ctx, client, f.force, c.Stdout)
 	}
 	var changed *setup.ChangedError
 	if errors.As(err, &changed) {
-		fmt.Fprint(c.stdout, changed.Diff)
+		fmt.Fprint(c.Stdout, changed.Diff)
 	}
 	if err != nil {
-		return c.fault(err)
+		return c.Fault(err)
 	}
-	return exitOK
+	return cli.ExitOK
 }
 
 func (f setupFlags) options() (setup.Options, error) {

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"testing"
+
+	"sluice/internal/cli"
 )
 
 func TestTheReferenceOfSetupHasEveryFlag(t *testing.T) {
@@ -18,7 +20,7 @@ func TestTheReferenceOfSetupHasEveryFlag(t *testing.T) {
 		told = append(told, string(m[1]))
 	}
 	var help bytes.Buffer
-	if code := run([]string{"setup", "-h"}, &help, &help); code != exitOK {
+	if code := run([]string{"setup", "-h"}, &help, &help); code != cli.ExitOK {
 		t.Fatalf("status %d:\n%s", code, help.String())
 	}
 	for _, m := range regexp.MustCompile(`(?m)^  -([a-z-]+)`).FindAllSubmatch(help.Bytes(), -1) {

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// process is a sluice that was started as its users start it.
-type process struct {
+// started is a sluice that was started as its users start it.
+type started struct {
 	*exec.Cmd
 	t      *testing.T
 	stdout io.ReadCloser
@@ -27,14 +27,14 @@ type process struct {
 	ended  bool
 }
 
-func startServe(t *testing.T, args ...string) *process {
+func startServe(t *testing.T, args ...string) *started {
 	t.Helper()
 	return startCommand(t, exec.Command("sluice", append([]string{"serve", "--admin", ""}, args...)...))
 }
 
-func startCommand(t *testing.T, cmd *exec.Cmd) *process {
+func startCommand(t *testing.T, cmd *exec.Cmd) *started {
 	t.Helper()
-	p := &process{Cmd: cmd, t: t}
+	p := &started{Cmd: cmd, t: t}
 	var err error
 	if p.stdout, err = p.StdoutPipe(); err != nil {
 		t.Fatal(err)
@@ -57,7 +57,7 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 }
 
 // says waits for a line of stderr that has the text.
-func (p *process) says(text string) string {
+func (p *started) says(text string) string {
 	p.t.Helper()
 	for p.lines.Scan() {
 		if strings.Contains(p.lines.Text(), text) {
@@ -68,7 +68,7 @@ func (p *process) says(text string) string {
 	return ""
 }
 
-func (p *process) end() error {
+func (p *started) end() error {
 	p.t.Helper()
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 		p.t.Fatal(err)
@@ -77,7 +77,7 @@ func (p *process) end() error {
 }
 
 // wait reads what it still says, until it has ended.
-func (p *process) wait() error {
+func (p *started) wait() error {
 	for p.lines.Scan() {
 	}
 	if p.read != nil {
@@ -129,7 +129,7 @@ func TestASignalEndsAProcessThatCannotEvenLog(t *testing.T) {
 	}
 	defer cmd.Process.Kill()
 	w.Close()
-	log := &process{t: t, lines: bufio.NewScanner(r)}
+	log := &started{t: t, lines: bufio.NewScanner(r)}
 	proxy := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(log.says(`"listening"`))
 	log.says(`"ready"`)
 	// From here on nobody reads. A pipe holds 64 KiB (pipe(7)), a record has

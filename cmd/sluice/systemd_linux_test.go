@@ -108,7 +108,7 @@ func (m *manager) command(args ...string) *exec.Cmd {
 }
 
 // start starts the service and waits until it has said that it is ready.
-func (m *manager) start(args ...string) *process {
+func (m *manager) start(args ...string) *started {
 	m.t.Helper()
 	if len(args) == 0 {
 		args = []string{"--admin", ""}

@@ -6,20 +6,21 @@ import (
 	"os/signal"
 	"syscall"
 
+	"sluice/internal/cli"
 	"sluice/internal/top"
 )
 
 // showTop shows a running proxy on the terminal.
-func showTop(c *call) int {
-	fs := c.flags()
+func showTop(c *cli.Call) int {
+	fs := c.Flags()
 	f := adminFlags(fs)
 	once := fs.Bool("once", false, "print what passes now as plain text, and end")
-	if code, done := c.parse(fs, 0); done {
+	if code, done := c.Parse(fs, 0); done {
 		return code
 	}
 	client, err := adminClient(f)
 	if err != nil {
-		return c.fault(err)
+		return c.Fault(err)
 	}
 	defer client.Close()
 	// The terminal must be given back whatever ends the program. Keys come as they
@@ -27,12 +28,12 @@ func showTop(c *call) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	if *once {
-		err = top.Once(ctx, client, c.stdout)
+		err = top.Once(ctx, client, c.Stdout)
 	} else {
 		err = top.Run(ctx, client)
 	}
 	if err != nil {
-		return c.fault(err)
+		return c.Fault(err)
 	}
-	return exitOK
+	return cli.ExitOK
 }

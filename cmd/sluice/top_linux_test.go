@@ -111,7 +111,7 @@ func (tm *terminal) lacks(text string) {
 
 // watched is a proxy that lets this machine reach itself.
 type watched struct {
-	*process
+	*started
 	proxy string // the address of its listener
 	flags []string
 }
@@ -125,7 +125,7 @@ func startWatched(t *testing.T, dir string) *watched {
 		t.Fatal(err)
 	}
 	w := &watched{flags: []string{"--config", file, "--admin", "unix:" + filepath.Join(dir, "admin.sock")}}
-	w.process = startServe(t, w.flags...)
+	w.started = startServe(t, w.flags...)
 	w.proxy = regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(w.says(`"listening"`))
 	w.says(`"ready"`)
 	go io.Copy(io.Discard, w.stdout) // records
