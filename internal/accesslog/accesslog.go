@@ -10,11 +10,9 @@
 package accesslog
 
 import (
-	"cmp"
 	"io"
 	"net/netip"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,22 +32,11 @@ const (
 
 // Log writes records. It is safe for concurrent use.
 type Log struct {
-	w       writer[record]
-	log     *zap.Logger
-	stdout  *output
-	sockets sockets
-	opened  func(*track.Record)
-	extras  atomic.Uint32 // kinds of records that are written beside the final ones, a bit for each
+	destination[record]
+	opened func(*track.Record)
+	extras atomic.Uint32 // kinds of records that are written beside the final ones, a bit for each
 
 	refusals atomic.Pointer[refusals] // nil: each leaves a record
-
-	changing sync.Mutex // held while the log gets another sink
-	options  Options    // in force
-
-	mu     sync.Mutex
-	toldOf bool      // that a write has failed, and none has succeeded since
-	told   time.Time // when something was said last
-	toldN  uint64    // losses that were told
 }
 
 // Options say where and how records are written.
@@ -71,37 +58,15 @@ type Options struct {
 	Log *zap.Logger
 }
 
-// sockets are those of the daemons.
-type sockets struct{ Syslog, Journal string }
-
 // Open returns a log. Close it at the end.
 func Open(o Options) (*Log, error) {
-	l := &Log{log: o.Log, stdout: newStream(o.Stdout), sockets: sockets{o.Syslog, o.Journal}}
-	if l.log == nil {
-		l.log = zap.NewNop()
-	}
-	out, err := l.open(o.Path)
-	if err != nil {
+	l := &Log{destination: destination[record]{newSink: newSink}}
+	l.apply = l.applyOptions
+	l.opened = func(r *track.Record) { l.put(r, opened) }
+	if err := l.begin(o); err != nil {
 		return nil, err
 	}
-	l.w.fault, l.w.failed, l.w.wrote = l.panicked, l.cannotWrite, l.writesAgain
-	l.opened = func(r *track.Record) { l.put(r, opened) }
-	l.w.start(newSink(out, o))
-	l.apply(o)
 	return l, nil
-}
-
-// open opens what a path names.
-func (l *Log) open(path string) (*output, error) {
-	switch path {
-	case "", "stdout":
-		return l.stdout, nil
-	case "syslog":
-		return openDaemon("syslog daemon", cmp.Or(l.sockets.Syslog, syslogSocket), lineEnd, l.tooLong)
-	case "journald":
-		return openDaemon("journald", cmp.Or(l.sockets.Journal, journalSocket), journalEnd, l.tooLong)
-	}
-	return openFile(path)
 }
 
 // newSink returns what writes records to an output.
@@ -116,8 +81,8 @@ func newSink(out *output, o Options) *sink[record] {
 	return &sink[record]{out, lines.appendRecord, lines.appendLost}
 }
 
-// apply puts those options in force that do not concern what records wait for.
-func (l *Log) apply(o Options) {
+// applyOptions puts those options in force that do not concern what records wait for.
+func (l *Log) applyOptions(o Options) {
 	var extras uint32
 	if o.Format != Squid {
 		extras |= 1 << progress
@@ -135,7 +100,6 @@ func (l *Log) apply(o Options) {
 			before.close()
 		}
 	}
-	l.options = o
 }
 
 // Record has the record of what has ended written. It keeps a copy and returns at
@@ -178,20 +142,11 @@ func (l *Log) leftOut(client netip.Addr, n uint64) bool {
 	return l.w.try(&e, 0)
 }
 
-// Lost returns how many records were lost since the start.
-func (l *Log) Lost() uint64 {
-	n, _ := l.w.losses()
-	return n
-}
-
 // Close writes what waits and closes what the log has opened. After a second it
 // gives up on a log that takes no more, and says so.
 func (l *Log) Close() error {
 	if f := l.refusals.Load(); f != nil {
 		f.close()
 	}
-	if left := l.w.stop(flushTime); left > 0 {
-		l.log.Error("the access log does not take its last records", zap.Int("lost", left))
-	}
-	return l.w.sink.Load().out.close()
+	return l.end()
 }

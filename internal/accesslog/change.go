@@ -1,14 +1,18 @@
 package accesslog
 
-import "go.uber.org/zap"
-
 // Change is a change of a log that is prepared and not yet made. Call either
 // Commit or Abort.
 type Change struct {
-	log     *Log
+	to      changing
 	options Options
 	out     *output // nil: the one that the log has
 	over    bool    // committed or aborted
+}
+
+// changing is a log that waits for a change to be made or given up.
+type changing interface {
+	commit(out *output, o Options) // out nil: the one that it has
+	unlock()
 }
 
 // Prepare opens what the options name, and changes nothing yet; Stdout, Log and the
@@ -19,15 +23,15 @@ type Change struct {
 // A reload calls Prepare, then whatever else may fail, and at the end Commit, or
 // Abort when something did. Between them no other change is made, and Reopen waits:
 // it may hang in opening a file, and Commit must not.
-func (l *Log) Prepare(o Options) (*Change, error) {
-	l.changing.Lock()
-	c := &Change{log: l, options: o}
-	if place(o.Path) == place(l.options.Path) {
+func (d *destination[T]) Prepare(o Options) (*Change, error) {
+	d.changing.Lock()
+	c := &Change{to: d, options: o}
+	if place(o.Path) == place(d.options.Path) {
 		return c, nil
 	}
-	out, err := l.open(o.Path)
+	out, err := d.open(o.Path)
 	if err != nil {
-		l.changing.Unlock()
+		d.changing.Unlock()
 		return nil, err
 	}
 	c.out = out
@@ -51,13 +55,18 @@ func (c *Change) Commit() {
 		return
 	}
 	c.over = true
-	defer c.log.changing.Unlock()
-	out := c.out
-	if out == nil {
-		out = c.log.w.sink.Load().out
-	}
-	c.log.use(out, c.options)
+	defer c.to.unlock()
+	c.to.commit(c.out, c.options)
 }
+
+func (d *destination[T]) commit(out *output, o Options) {
+	if out == nil {
+		out = d.w.sink.Load().out
+	}
+	d.use(out, o)
+}
+
+func (d *destination[T]) unlock() { d.changing.Unlock() }
 
 // Abort closes what Prepare has opened. After Commit it does nothing.
 func (c *Change) Abort() {
@@ -65,35 +74,22 @@ func (c *Change) Abort() {
 		return
 	}
 	c.over = true
-	defer c.log.changing.Unlock()
+	defer c.to.unlock()
 	if c.out != nil {
 		_ = c.out.close() // nothing was written to it
 	}
 }
 
-// use writes to an output from now on, after what came before was written to the
-// old one, which is closed.
-func (l *Log) use(out *output, o Options) {
-	l.w.sync(flushTime)
-	before := l.w.use(newSink(out, o))
-	if before.out != out {
-		if err := before.out.close(); err != nil {
-			l.log.Error("close the access log of before", zap.Error(err))
-		}
-	}
-	l.apply(o)
-}
-
 // Reopen opens the file anew, for a log that was rotated away, or connects to the
 // daemon anew, after what came before was written to the old one. When that takes no more, the new one gets it,
 // after a second at the latest.
-func (l *Log) Reopen() error {
-	l.changing.Lock()
-	defer l.changing.Unlock()
-	out, err := l.open(l.options.Path)
+func (d *destination[T]) Reopen() error {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	out, err := d.open(d.options.Path)
 	if err != nil {
 		return err
 	}
-	l.use(out, l.options)
+	d.use(out, d.options)
 	return nil
 }

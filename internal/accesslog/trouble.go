@@ -11,60 +11,60 @@ import (
 const tellEvery = 10 * time.Second
 
 // mayTell tells whether something may be said now.
-func (l *Log) mayTell(now time.Time) bool {
-	if !l.told.IsZero() && now.Sub(l.told) < tellEvery {
+func (d *destination[T]) mayTell(now time.Time) bool {
+	if !d.told.IsZero() && now.Sub(d.told) < tellEvery {
 		return false
 	}
-	l.told = now
+	d.told = now
 	return true
 }
 
 // cannotWrite says once that writing fails, however often it is tried again.
-func (l *Log) cannotWrite(err error, waiting int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.toldOf || !l.mayTell(time.Now()) {
+func (d *destination[T]) cannotWrite(err error, waiting int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.toldOf || !d.mayTell(time.Now()) {
 		return
 	}
-	l.toldOf = true
-	l.log.Error("the access log cannot be written; records wait", zap.Int("waiting", waiting), zap.Error(err))
+	d.toldOf = true
+	d.log.Error("the access log cannot be written; records wait", zap.Int("waiting", waiting), zap.Error(err))
 }
 
 // writesAgain says that it is over, if it was said that it had begun.
-func (l *Log) writesAgain() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.toldOf {
+func (d *destination[T]) writesAgain() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.toldOf {
 		return
 	}
-	l.toldOf, l.told = false, time.Now()
-	l.log.Info("the access log is written again", zap.Uint64("lost", l.untold()))
+	d.toldOf, d.told = false, time.Now()
+	d.log.Info("the access log is written again", zap.Uint64("lost", d.untold()))
 }
 
 // lost says that records are lost, while that goes on at a bounded rate.
-func (l *Log) lost() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.mayTell(time.Now()) {
-		l.log.Error("the access log does not keep up; records are lost", zap.Uint64("lost", l.untold()))
+func (d *destination[T]) lost() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.mayTell(time.Now()) {
+		d.log.Error("the access log does not keep up; records are lost", zap.Uint64("lost", d.untold()))
 	}
 }
 
 // tooLong says that the system sends no datagram as long as a record.
-func (l *Log) tooLong() {
-	l.w.miss()
-	l.lost()
+func (d *destination[T]) tooLong() {
+	d.w.miss()
+	d.lost()
 }
 
 // untold returns how many were lost that nobody was told of.
-func (l *Log) untold() uint64 {
-	total := l.Lost()
-	n := total - l.toldN
-	l.toldN = total
+func (d *destination[T]) untold() uint64 {
+	total := d.Lost()
+	n := total - d.toldN
+	d.toldN = total
 	return n
 }
 
 // panicked says that a record could not be encoded.
-func (l *Log) panicked(value any, stack []byte) {
-	l.log.Error("panic while writing a record", zap.Any("panic", value), zap.ByteString("stack", stack))
+func (d *destination[T]) panicked(value any, stack []byte) {
+	d.log.Error("panic while writing a record", zap.Any("panic", value), zap.ByteString("stack", stack))
 }

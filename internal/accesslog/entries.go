@@ -1,0 +1,80 @@
+package accesslog
+
+import (
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// Entry is a record of what is no tunnel, for the log of another server.
+type Entry struct {
+	Time    time.Time // when it was made
+	Message string    // what it is about: a word or two
+	// Fields are what the record says. They are asked later, by another goroutine, so
+	// that they must not change any more.
+	Fields zapcore.ObjectMarshaler
+	Text   int // bytes of text that Fields holds in memory
+}
+
+// Entries writes entries, with the same care as a Log: to standard output or a file,
+// as JSON or for a terminal. It is safe for concurrent use.
+type Entries struct{ destination[Entry] }
+
+// ErrNoEntries is the error of options that name what takes tunnels' records alone:
+// a daemon or Squid's format.
+var ErrNoEntries = errors.New("records go to stdout or a file, as json or console")
+
+// OpenEntries returns a log of entries. Debug and Refusals have no meaning for it.
+// Close it at the end.
+func OpenEntries(o Options) (*Entries, error) {
+	if err := forEntries(o); err != nil {
+		return nil, err
+	}
+	e := &Entries{destination[Entry]{newSink: func(out *output, o Options) *sink[Entry] {
+		lines := newEncoder(o.Format)
+		return &sink[Entry]{out, lines.appendEntry, lines.appendLost}
+	}}}
+	if err := e.begin(o); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func forEntries(o Options) error {
+	if o.Path == "syslog" || o.Path == "journald" || o.Format == Squid {
+		return ErrNoEntries
+	}
+	return nil
+}
+
+// Prepare is that of a Log.
+func (e *Entries) Prepare(o Options) (*Change, error) {
+	if err := forEntries(o); err != nil {
+		return nil, err
+	}
+	return e.destination.Prepare(o)
+}
+
+// Put has an entry written. It returns at once; what finds the queue full is lost.
+func (e *Entries) Put(entry Entry) {
+	if !e.w.put(&entry, entry.Text+len(entry.Message)) {
+		e.lost()
+	}
+}
+
+// Close writes what waits and closes what the log has opened. After a second it
+// gives up on a log that takes no more, and says so.
+func (e *Entries) Close() error { return e.end() }
+
+func (e *encoder) appendEntry(b []byte, entry *Entry) []byte {
+	return e.append(b, zapcore.Entry{Level: zapcore.InfoLevel, Time: entry.Time, Message: entry.Message},
+		[]zapcore.Field{zap.Inline(entry.Fields)})
+}
+
+// AppendObject appends fields as an object of JSON, as an Entry's line has them but
+// without its level and message, and without a line's end.
+func (e *ObjectEncoder) AppendObject(b []byte, fields zapcore.ObjectMarshaler, at time.Time) []byte {
+	return e.append(b, zapcore.Entry{Time: at}, []zapcore.Field{zap.Inline(fields)})
+}
