@@ -6,23 +6,21 @@
 // As on Docker Hub, three names take part in a pull: registry-1.docker.io has
 // the manifests and wants a token, auth.docker.io gives it, and every blob is a
 // redirect to production.cloudflare.docker.com, which stands on another address.
-// The registry is Debian's docker-registry; token and blob servers are small
-// servers of this package. All have certificates of the lab's own CA, which a
-// client gets by SSL_CERT_FILE.
+// All have certificates of the lab's own CA, which a client gets by SSL_CERT_FILE.
 //
 // [Docker] runs a dockerd on a host of the lab. The tests of this package are
 // the story.
 package dockerhub
 
 import (
-	"net/http"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
-	"text/template"
 
 	"sluice/internal/lab"
+	"sluice/internal/lab/registry"
 )
 
 // The names that a pull from Docker Hub asks for.
@@ -32,6 +30,9 @@ const (
 	BlobName     = "production.cloudflare.docker.com"
 )
 
+// service is what the registry calls itself to the token server.
+const service = "registry.docker.io"
+
 // Hub is a running Docker Hub.
 type Hub struct {
 	// Registry, Auth and CDN are the hosts behind the three names.
@@ -39,39 +40,14 @@ type Hub struct {
 	// CA signed the certificates of all three.
 	CA *lab.CA
 	// Blobs is the CDN's web server.
-	Blobs *lab.Origin
-
-	tokens *tokenServer
+	Blobs *registry.Blobs
+	// Images has the images.
+	Images *registry.Registry
+	// Tokens decides who may pull.
+	Tokens *registry.Tokens
+	// TokenServer counts who asks it.
+	TokenServer *lab.Origin
 }
-
-// registryConfig is what docker-registry is started with. With the redirect
-// middleware it answers a GET of a blob by the blob's path in the storage
-// directory below the base URL, and the CDN serves that very directory.
-var registryConfig = template.Must(template.New("config.yml").Parse(`
-version: 0.1
-log:
-  level: warn
-storage:
-  filesystem:
-    rootdirectory: {{.Storage}}
-middleware:
-  storage:
-    - name: redirect
-      options:
-        baseurl: https://{{.BlobName}}/
-http:
-  addr: {{.Addr}}:443
-  secret: the lab has no secrets
-  tls:
-    certificate: {{.Pair.CertFile}}
-    key: {{.Pair.KeyFile}}
-auth:
-  token:
-    realm: https://{{.AuthName}}/token
-    service: {{.Service}}
-    issuer: {{.AuthName}}
-    rootcertbundle: {{.CA}}
-`))
 
 // Start puts a Docker Hub on the wire, at 198.18.1.1 (registry), 198.18.1.2
 // (tokens) and 198.18.2.1 (blobs), under its real names.
@@ -83,32 +59,45 @@ func Start(t testing.TB, n *lab.Net) *Hub {
 		CDN:      n.Host(t, "cdn", netip.MustParsePrefix("198.18.2.1/15")),
 		CA:       lab.NewCA(t),
 	}
-	n.Name(t, RegistryName, h.Registry.Addr())
 	n.Name(t, AuthName, h.Auth.Addr())
-	n.Name(t, BlobName, h.CDN.Addr())
-
-	h.tokens = newTokenServer(h.CA.Leaf(t, "token signer"))
-	lab.ServeHTTPS(t, h.Auth, ":443", h.CA, []string{AuthName}, h.tokens)
-
-	storage := filepath.Join(n.Dir(), "registry")
-	if err := os.MkdirAll(storage, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	h.Blobs = lab.ServeHTTPS(t, h.CDN, ":443", h.CA, []string{BlobName}, http.FileServer(http.Dir(storage)))
-
-	config := filepath.Join(n.Dir(), "registry.yml")
-	f, err := os.Create(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	err = registryConfig.Execute(f, map[string]any{
-		"Storage": storage, "BlobName": BlobName, "AuthName": AuthName, "Service": service,
-		"Addr": h.Registry.Addr(), "Pair": h.CA.Leaf(t, RegistryName), "CA": h.CA.File(),
+	h.Tokens = registry.NewTokens(t, h.CA, service, AuthName)
+	h.TokenServer = lab.ServeHTTPS(t, h.Auth, ":443", h.CA, []string{AuthName}, h.Tokens)
+	h.Blobs = registry.ServeBlobs(t, n, h.CDN, h.CA, BlobName)
+	h.Images = registry.Start(t, n, h.Registry, h.CA, registry.Options{
+		Name: RegistryName, Blobs: h.Blobs, Tokens: h.Tokens, Realm: "https://" + AuthName + "/token",
 	})
+	return h
+}
+
+// FillerSize is the size in bytes of the layer that makes the hello-world image
+// long enough to time its pull.
+const FillerSize = 24_000_000
+
+// Greeting is the first line that the hello-world image prints.
+const Greeting = "Hello from the lab's Docker Hub!"
+
+// PushHello puts library/hello-world:latest into the registry: a static program
+// that greets, and a layer of random bytes that no compression makes smaller. Any
+// pull of it ends at the CDN.
+func (h *Hub) PushHello(t testing.TB) registry.Image {
+	t.Helper()
+	return h.Images.Push(t, "library/hello-world", "latest", []string{"/hello"},
+		registry.NewLayer(t, "hello", helloProgram(t), 0o755), registry.Noise(t, 0, FillerSize))
+}
+
+// helloProgram compiles testdata/hello as a static binary.
+func helloProgram(t testing.TB) []byte {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "hello")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "-ldflags=-s -w", "./internal/lab/dockerhub/testdata/hello")
+	cmd.Dir = lab.Root(t)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	text, err := os.ReadFile(binary)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Registry.Start(t, "docker-registry", "serve", config).WaitListen(t, 443)
-	return h
+	return text
 }
