@@ -31,8 +31,10 @@ VULNDB   ?= https://vuln.go.dev
 # golangci-lint takes some two minutes for that on two cores.
 GOLANGCI    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
+# A client of registries that the lab runs, built and kept in the same way.
+CRANE       := github.com/google/go-containerregistry/cmd/crane@v0.22.1
 
-.PHONY: build test deps check lint vulnerabilities unit lab bench fuzz soak
+.PHONY: build test deps check lint vulnerabilities unit crane lab bench fuzz soak
 
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o sluice ./cmd/sluice
@@ -108,7 +110,10 @@ unit:
 	$(call run,$$race -timeout 10m $$(go list ./... | grep -v '/internal/lab'))
 	go test -count=1 -run 'LargeFile' ./internal/config
 
-lab:
+crane:
+	@$(call install,$(CRANE))
+
+lab: crane
 	@echo "== the lab"
 	$(call run,-count=1 -timeout 15m $(LAB))
 

@@ -12,31 +12,50 @@ import (
 	"testing"
 )
 
-// built makes the proxy's binary on the first call, and tells its path or the
-// failure on all. The process's directory, with the binary, is removed by
-// [Main], or by the next [New] after this process has ended.
-var built = sync.OnceValues(func() (string, error) {
-	root, err := moduleRoot()
-	if err != nil {
-		return "", err
-	}
-	dir := processDir(os.Getpid())
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	binary := filepath.Join(dir, "sluice")
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "./cmd/sluice")
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build ./cmd/sluice: %w\n%s", err, out)
-	}
-	return binary, nil
-})
+// What is built on the first call that asks for it. The process's directory, with the
+// binaries, is removed by [Main], or by the next [New] after this process has ended.
+var (
+	builtSluice = builder("sluice")
+	builtMirror = builder("sluice-mirror")
+)
+
+// builder returns what makes the binary of a command on the first call, and tells its
+// path or the failure on all.
+func builder(command string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		root, err := moduleRoot()
+		if err != nil {
+			return "", err
+		}
+		dir := processDir(os.Getpid())
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return "", err
+		}
+		binary := filepath.Join(dir, command)
+		cmd := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "./cmd/"+command)
+		cmd.Dir = root
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("go build ./cmd/%s: %w\n%s", command, err, out)
+		}
+		return binary, nil
+	})
+}
 
 // Sluice builds ./cmd/sluice, once for the process and without cgo as for a
 // release, and returns the binary's path.
 func Sluice(t testing.TB) string {
+	t.Helper()
+	return mustBuild(t, builtSluice)
+}
+
+// SluiceMirror is [Sluice] for ./cmd/sluice-mirror.
+func SluiceMirror(t testing.TB) string {
+	t.Helper()
+	return mustBuild(t, builtMirror)
+}
+
+func mustBuild(t testing.TB, built func() (string, error)) string {
 	t.Helper()
 	path, err := built()
 	if err != nil {

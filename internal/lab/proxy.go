@@ -4,60 +4,20 @@ package lab
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/BurntSushi/toml"
 )
 
 // Proxy is a running `sluice serve` on a host.
 type Proxy struct {
-	*Daemon
+	recorder
 	addr  netip.AddrPort // of its first listener, as other hosts reach it
 	socks netip.AddrPort // of a listener that speaks SOCKS5
-
-	mu      sync.Mutex
-	records []Record
-}
-
-// Record is one line of the proxy's access log: JSON's names and values.
-type Record map[string]any
-
-// String is a value as text; "" where there is none. Whole numbers have no
-// decimal point.
-func (r Record) String(name string) string {
-	switch v := r[name].(type) {
-	case nil:
-		return ""
-	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64)
-	default:
-		return fmt.Sprint(v)
-	}
-}
-
-// Int is a number's whole part; 0 where there is none.
-func (r Record) Int(name string) int64 {
-	v, _ := r[name].(float64)
-	return int64(v)
-}
-
-// Has says whether all these names have these values, compared as text.
-func (r Record) Has(want map[string]string) bool {
-	for name, value := range want {
-		if r.String(name) != value {
-			return false
-		}
-	}
-	return true
 }
 
 // StartSluice runs `sluice serve` with these arguments on the host and waits
@@ -93,48 +53,6 @@ func (p *Proxy) URL(scheme string) string {
 		return scheme + "://" + p.socks.String()
 	}
 	return scheme + "://" + p.addr.String()
-}
-
-// read takes one line of standard output; lines that are no JSON are left to
-// the transcript.
-func (p *Proxy) read(line string) {
-	var r Record
-	if json.Unmarshal([]byte(line), &r) != nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.records = append(p.records, r)
-}
-
-// Records are the access records that the proxy has written so far.
-func (p *Proxy) Records() []Record {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.records)
-}
-
-// WaitRecord waits for the first record that match likes and returns it. A
-// tunnel's record comes only when both its sides have closed.
-func (p *Proxy) WaitRecord(t testing.TB, match func(Record) bool) Record {
-	t.Helper()
-	return p.WaitRecords(t, 1, match)[0]
-}
-
-// WaitRecords waits until at least count records match and returns all that do.
-func (p *Proxy) WaitRecords(t testing.TB, count int, match func(Record) bool) []Record {
-	t.Helper()
-	var found []Record
-	p.wait(t, 20*time.Second, fmt.Sprintf("writes %d such records", count), func() bool {
-		found = found[:0]
-		for _, r := range p.Records() {
-			if match(r) {
-				found = append(found, r)
-			}
-		}
-		return len(found) >= count
-	})
-	return found
 }
 
 // listener is what the lab has to know of a [[listener]] of the configuration.

@@ -3,14 +3,13 @@
 package clients
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"sluice/internal/lab"
 )
 
 // registryRows are the tools that move images. Debian's docker-registry stands
@@ -113,21 +112,5 @@ func (c *client) ctr(t *testing.T, env []string, port int, flags ...string) {
 // containerd starts a daemon on the client's host and returns its socket.
 func (c *client) containerd(t *testing.T, env []string) string {
 	t.Helper()
-	// The path of a unix socket has 107 bytes at most.
-	dir, err := os.MkdirTemp(c.net.Dir(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, socket := filepath.Join(dir, "config.toml"), filepath.Join(dir, "s")
-	write(t, file, fmt.Sprintf(`version = 2
-root = "%[1]s/root"
-state = "%[1]s/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.devmapper"]
-[grpc]
-address = "%[2]s"
-`, dir, socket))
-	cmd := c.from.Command(context.Background(), "containerd", "--config", file)
-	cmd.Env = append(bareEnv(t), env...)
-	c.from.StartCommand(t, cmd).WaitOutput(t, "containerd successfully booted", 30*time.Second)
-	return socket
+	return lab.StartContainerd(t, c.from, append(bareEnv(t), env...), "").Socket
 }

@@ -131,6 +131,12 @@ func byCommand(line string) func(*host) (string, error) {
 	return func(h *host) (string, error) { return h.try(line) }
 }
 
+// byContainerd has containerd pull the image by itself.
+func byContainerd(h *host) (string, error) {
+	h.t.Helper()
+	return lab.PullByContainerd(h.t.Context(), h.Path("/run/containerd/containerd.sock"), image)
+}
+
 // wantBlocked wants pulls to fail at the blobs.
 func (h *host) wantBlocked(when string, pullers []puller) {
 	h.t.Helper()

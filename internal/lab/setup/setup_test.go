@@ -26,7 +26,7 @@ var dockerClient = client{"docker", "docker", "dockerd", []puller{
 // containerd and podman have theirs elsewhere.
 var clients = []client{
 	{"containerd", "containerd", "containerd", []puller{
-		{"containerd", (*host).pullByContainerd, "ctr --namespace k8s.io images ls --quiet | xargs ctr --namespace k8s.io images rm --sync"},
+		{"containerd", byContainerd, "ctr --namespace k8s.io images ls --quiet | xargs ctr --namespace k8s.io images rm --sync"},
 	}, []string{"ctr"}, ""},
 	{"podman", "", "", []puller{
 		{"podman", byCommand("podman --root=/run/podman --storage-driver=vfs pull " + image), "podman --root=/run/podman --storage-driver=vfs rmi " + image},
