@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"sluice/internal/admin/site"
 )
 
 // A client that takes no answer, or sends no whole request, is cut off. The bounds of
@@ -15,7 +17,7 @@ import (
 func TestAClientThatDoesNotGoOnIsCutOff(t *testing.T) {
 	g, _ := transactions(t, 5000) // an answer of some megabytes
 	h := New(Options{Gate: g, Totals: func() (int64, int64, map[string]uint64) { return 0, 0, nil }})
-	s := Server(h)
+	s := site.Server(h)
 	for _, bound := range []*time.Duration{&s.ReadHeaderTimeout, &s.ReadTimeout, &s.WriteTimeout, &s.IdleTimeout} {
 		*bound /= 100
 	}
@@ -30,7 +32,7 @@ func TestAClientThatDoesNotGoOnIsCutOff(t *testing.T) {
 		}
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { s.Serve(Listener(ln)) })
+	wg.Go(func() { s.Serve(site.Listener(ln)) })
 	defer func() {
 		s.Close()
 		wg.Wait()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sluice/internal/accesslog"
+	"sluice/internal/admin/site"
 	"sluice/internal/limit"
 	"sluice/internal/track"
 )
@@ -75,7 +76,7 @@ func (h *Handler) clients(w http.ResponseWriter, r *http.Request) error {
 	})
 	answer := clientsAnswer{Time: string(accesslog.AppendTime(nil, time.Now())), Clients: list[:min(len(list), mostClients)]}
 	answer.LeftOut = len(list) - len(answer.Clients)
-	return write(w, r, answer)
+	return site.Write(w, r, answer)
 }
 
 // lines are clients by their keys.

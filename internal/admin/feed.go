@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/internal/accesslog"
+	"sluice/internal/admin/site"
 )
 
 const (
@@ -41,14 +42,14 @@ func newFeed(o *Options, r *refusals) *feed {
 }
 
 // subscribe enters a subscriber, whose first text is the start. leave must follow.
-func (f *feed) subscribe() (*subscriber, *fault) {
+func (f *feed) subscribe() (*subscriber, *site.Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
 	case f.closed:
-		return nil, &fault{http.StatusServiceUnavailable, "this proxy has stopped", nil}
+		return nil, site.NewFault(http.StatusServiceUnavailable, "this proxy has stopped")
 	case len(f.subscribers) >= mostSubscribers:
-		return nil, &fault{http.StatusServiceUnavailable, "there are " + strconv.Itoa(mostSubscribers) + " subscribers already", nil}
+		return nil, site.NewFault(http.StatusServiceUnavailable, "there are "+strconv.Itoa(mostSubscribers)+" subscribers already")
 	}
 	if f.view == nil {
 		f.view, f.stop = newView(f.o, f.refusals), make(chan struct{})
@@ -129,7 +130,7 @@ func (f *feed) reloaded(err error) {
 	b = accesslog.AppendTime(b, time.Now())
 	b = strconv.AppendBool(append(b, `","ok":`...), err == nil)
 	if err != nil {
-		b = appendString(append(b, `,"error":`...), err.Error())
+		b = site.AppendString(append(b, `,"error":`...), err.Error())
 	}
 	f.publish(append(b, "}\n\n"...))
 }

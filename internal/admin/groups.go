@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+
+	"sluice/internal/admin/site"
 )
 
 // mostGroups is how many clients, and how many destinations, a tick tells of.
@@ -88,7 +90,7 @@ func (s *groups[K]) append(b []byte, key string, seconds float64) []byte {
 			b = append(b, ',')
 		}
 		b = append(append(append(b, `{"`...), key...), `":`...)
-		b = appendString(b, g.name)
+		b = site.AppendString(b, g.name)
 		b = strconv.AppendInt(append(b, `,"tunnels":`...), int64(g.tunnels), 10)
 		b = strconv.AppendInt(append(b, `,"rate_up":`...), rate(g.up, seconds), 10)
 		b = strconv.AppendInt(append(b, `,"rate_down":`...), rate(g.down, seconds), 10)

@@ -3,6 +3,7 @@ package admin
 import (
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -33,7 +34,7 @@ func TestTheReferenceHasEveryEndpoint(t *testing.T) {
 	}
 	page := sections["GET /"]
 	for _, rt := range handler(t).routes() {
-		name := strings.TrimSuffix(rt.pattern, "{$}")
+		name := strings.TrimSuffix(rt.Pattern, "{$}")
 		if name == "GET /page/" {
 			if !strings.Contains(page, "`GET /page/`") {
 				t.Error("the page's section does not tell of its parts")
@@ -45,7 +46,7 @@ func TestTheReferenceHasEveryEndpoint(t *testing.T) {
 			t.Errorf("no section for %s", name)
 		}
 		delete(sections, name)
-		for _, param := range rt.params {
+		for _, param := range rt.Params {
 			if !strings.Contains(body, "`"+param+"`") {
 				t.Errorf("%s: no word of the parameter %s", name, param)
 			}
@@ -68,27 +69,31 @@ func TestTheReferenceHasEveryStatus(t *testing.T) {
 	for _, m := range status.FindAllStringSubmatch(string(text), -1) {
 		have = append(have, m[1])
 	}
-	files, err := os.ReadDir(".")
+	own, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
+	}
+	shared, err := filepath.Glob("site/*.go")
+	if err != nil || len(shared) == 0 {
+		t.Fatal(shared, err)
 	}
 	names := map[string]string{
 		"BadRequest": "400", "Forbidden": "403", "NotFound": "404", "MethodNotAllowed": "405", "Conflict": "409",
 		"MisdirectedRequest": "421", "UnprocessableEntity": "422", "ServiceUnavailable": "503", "OK": "200",
 		"InternalServerError": "a fault of ours", "NotImplemented": "no build of the command has it",
 	}
-	for _, f := range files {
-		if !strings.HasSuffix(f.Name(), ".go") || strings.HasSuffix(f.Name(), "_test.go") {
+	for _, f := range append(own, shared...) {
+		if strings.HasSuffix(f, "_test.go") {
 			continue
 		}
-		code, err := os.ReadFile(f.Name())
+		code, err := os.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range regexp.MustCompile(`http\.Status(\w+)`).FindAllStringSubmatch(string(code), -1) {
 			number, known := names[m[1]]
 			if !known || len(number) == 3 && !slices.Contains(have, number) {
-				t.Errorf("%s: the reference has no row for %s %s", f.Name(), number, m[1])
+				t.Errorf("%s: the reference has no row for %s %s", f, number, m[1])
 			}
 		}
 	}

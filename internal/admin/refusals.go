@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/internal/accesslog"
+	"sluice/internal/admin/site"
 	"sluice/internal/limit"
 	"sluice/internal/track"
 )
@@ -130,7 +131,7 @@ func atMost(list []refusal, most int) []refusal {
 
 func (h *Handler) latestRefusals(w http.ResponseWriter, r *http.Request) error {
 	list, _ := h.refusals.since(nil, 0)
-	startJSON(w)
+	site.StartJSON(w)
 	b := appendRefusals([]byte(`{"refusals":`), accesslog.NewObjectEncoder(), list)
 	w.Write(append(b, "}\n"...))
 	return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/internal/accesslog"
+	"sluice/internal/admin/site"
 	"sluice/internal/track"
 )
 
@@ -78,7 +79,7 @@ func (v *view) tick() []byte {
 // from.
 func (v *view) start() []byte {
 	b := v.appendHead(nil, "start", v.at)
-	b = appendString(append(b, `,"version":`...), v.o.Version)
+	b = site.AppendString(append(b, `,"version":`...), v.o.Version)
 	b = append(accesslog.AppendTime(append(b, `,"started":"`...), v.o.Started), '"')
 	b = appendNumber(b, "max_tunnels", int64(v.o.Gate.Policy().MaxTunnels))
 	up, down, requests := v.o.Totals()
@@ -114,7 +115,7 @@ func appendTotals(b []byte, up, down int64, requests map[string]uint64) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(b, outcome)
+		b = site.AppendString(b, outcome)
 		b = strconv.AppendUint(append(b, ':'), requests[outcome], 10)
 	}
 	return append(b, '}')

@@ -12,6 +12,7 @@ import (
 
 	"sluice/acl"
 	"sluice/internal/accesslog"
+	"sluice/internal/admin/site"
 	"sluice/internal/track"
 )
 
@@ -87,7 +88,7 @@ func (h *Handler) tunnels(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	slices.SortFunc(list, func(a, b measured) int { return cmp.Compare(a.ID, b.ID) })
-	startJSON(w)
+	site.StartJSON(w)
 	b := append(make([]byte, 0, chunk+4096), `{"time":"`...)
 	b = append(accesslog.AppendTime(b, time.Now()), `","tunnels":[`...)
 	objects := accesslog.NewObjectEncoder()
@@ -126,7 +127,7 @@ func filter(q url.Values) (func(*track.Record) bool, error) {
 	rule, protocol := q.Get("rule"), q.Get("protocol")
 	known := []string{"", track.Connect.String(), track.HTTP.String(), track.SOCKS5.String()}
 	if !slices.Contains(known, protocol) {
-		return nil, badRequest("protocol is connect, http or socks5, not %q", protocol)
+		return nil, site.BadRequest("protocol is connect, http or socks5, not %q", protocol)
 	}
 	return func(r *track.Record) bool {
 		return client(r.Client.Addr()) && host(r.Host) &&
@@ -142,7 +143,7 @@ func clientFilter(q url.Values) (func(netip.Addr) bool, error) {
 	}
 	p, err := acl.ParsePrefix(text)
 	if err != nil {
-		return nil, badRequest("client: %v", err)
+		return nil, site.BadRequest("client: %v", err)
 	}
 	return func(a netip.Addr) bool { return p.Contains(a.WithZone("")) }, nil
 }
@@ -154,7 +155,7 @@ func hostFilter(text string) (func(string) bool, error) {
 	}
 	policy, err := acl.New([]acl.Rule{{Name: "asked", Action: acl.Allow, To: []string{text}, Ports: []acl.PortRange{{First: 1, Last: 65535}}}}, nil)
 	if err != nil {
-		return nil, badRequest("host: %v", err)
+		return nil, site.BadRequest("host: %v", err)
 	}
 	return func(host string) bool {
 		h, err := acl.ParseHost(host)
@@ -166,11 +167,11 @@ func hostFilter(text string) (func(string) bool, error) {
 func (h *Handler) live(r *http.Request) (track.Entry, error) {
 	id, err := track.ParseID(r.PathValue("id"))
 	if err != nil {
-		return track.Entry{}, badRequest("%v", err)
+		return track.Entry{}, site.BadRequest("%v", err)
 	}
 	l := h.o.Gate.Live().Get(id)
 	if l == nil {
-		return track.Entry{}, notFound("%s is not live", id)
+		return track.Entry{}, site.NotFound("%s is not live", id)
 	}
 	return track.Entry{ID: id, Live: l}, nil
 }
@@ -184,7 +185,7 @@ func (h *Handler) tunnel(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	startJSON(w)
+	site.StartJSON(w)
 	w.Write(append(appendTunnel(nil, accesslog.NewObjectEncoder(), &list[0]), '\n'))
 	return nil
 }
@@ -205,13 +206,13 @@ func (h *Handler) kill(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	e.Kill(killedHow, killedWhy)
-	return write(w, r, killed{1})
+	return site.Write(w, r, killed{1})
 }
 
 func (h *Handler) killClient(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	if !q.Has("client") {
-		return badRequest("whose tunnels? name an address or a CIDR: /tunnels?client=192.0.2.7")
+		return site.BadRequest("whose tunnels? name an address or a CIDR: /tunnels?client=192.0.2.7")
 	}
 	fits, err := clientFilter(q)
 	if err != nil {
@@ -224,5 +225,5 @@ func (h *Handler) killClient(w http.ResponseWriter, r *http.Request) error {
 			n++
 		}
 	}
-	return write(w, r, killed{n})
+	return site.Write(w, r, killed{n})
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
@@ -246,7 +245,7 @@ func transactions(t testing.TB, n int) (*gate.Gate, []*gate.Transaction) {
 
 // stuck is the client of an answer that it takes nothing of until the channel closes.
 type stuck struct {
-	head
+	*httptest.ResponseRecorder
 	writes chan struct{} // has one for each that has begun
 	until  chan struct{}
 }
@@ -273,7 +272,7 @@ func TestAnAnswerThatIsNotReadTakesLittleMemory(t *testing.T) {
 	before := heap()
 	var wg sync.WaitGroup
 	for range clients {
-		w := &stuck{head{header: make(http.Header)}, writes, until}
+		w := &stuck{httptest.NewRecorder(), writes, until}
 		wg.Go(func() { h.ServeHTTP(w, httptest.NewRequest("GET", "/tunnels", nil)) })
 	}
 	for range clients {

@@ -13,6 +13,7 @@ import (
 	"sluice/acl"
 	"sluice/internal/admin"
 	"sluice/internal/admin/page"
+	"sluice/internal/admin/site"
 	"sluice/internal/config"
 	"sluice/internal/explain"
 	"sluice/internal/listen"
@@ -103,11 +104,11 @@ func (s *Server) explain(r acl.Request) explain.Answer {
 }
 
 func (a *adminServer) start(h *admin.Handler) {
-	a.server = admin.Server(h)
+	a.server = site.Server(h)
 	a.wg.Add(1)
 	go func() {
 		defer a.wg.Done()
-		a.server.Serve(admin.Listener(a.listener))
+		a.server.Serve(site.Listener(a.listener))
 	}()
 }
 

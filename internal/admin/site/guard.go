@@ -1,4 +1,4 @@
-package admin
+package site
 
 import (
 	"net"
@@ -27,7 +27,7 @@ func newGuard() guard {
 }
 
 // check sets what each answer has in its header, and refuses what must not pass.
-func (g *guard) check(w http.ResponseWriter, r *http.Request) *fault {
+func (g *guard) check(w http.ResponseWriter, r *http.Request) *Fault {
 	h := w.Header()
 	h.Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -36,21 +36,21 @@ func (g *guard) check(w http.ResponseWriter, r *http.Request) *fault {
 	h.Set("Cache-Control", "no-store")
 	switch {
 	case r.Method == http.MethodConnect, r.URL.Host != "":
-		return badRequest("this is the admin address of a proxy; the proxy listens elsewhere")
+		return BadRequest("this is an admin address, and no proxy")
 	case !strings.HasPrefix(r.URL.Path, "/"):
-		return badRequest("%q is not a path", r.URL.Path)
+		return BadRequest("%q is not a path", r.URL.Path)
 	case r.ContentLength != 0:
 		h.Set("Connection", "close") // what would come is not read
-		return badRequest("the request has a body, and none is wanted")
+		return BadRequest("the request has a body, and none is wanted")
 	}
 	if err := g.cross.Check(r); err != nil {
-		return &fault{http.StatusForbidden, "a page of another origin must not do this", nil}
+		return &Fault{http.StatusForbidden, "a page of another origin must not do this", nil}
 	}
 	if g.fetchedElsewhere(r) {
-		return &fault{http.StatusForbidden, "a page of another origin must not ask for this", nil}
+		return &Fault{http.StatusForbidden, "a page of another origin must not ask for this", nil}
 	}
 	if g.mustBeOurs(r) && !g.isOurs(r.Host) {
-		return &fault{http.StatusMisdirectedRequest, "ask by address, by localhost or by the name of this host; this may be a page that lets its own name lead here", nil}
+		return &Fault{http.StatusMisdirectedRequest, "ask by address, by localhost or by the name of this host; this may be a page that lets its own name lead here", nil}
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package admin
+package site
 
 import (
 	"context"
@@ -40,7 +40,7 @@ func TestWhichNamesMayBeAskedFor(t *testing.T) {
 		}
 		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, step.local))
 		f := g.check(httptest.NewRecorder(), r)
-		if (f != nil) != step.refused || f != nil && f.status != http.StatusMisdirectedRequest {
+		if (f != nil) != step.refused || f != nil && f.Status != http.StatusMisdirectedRequest {
 			t.Errorf("%s: %+v", step.name, f)
 		}
 	}

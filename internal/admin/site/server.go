@@ -1,4 +1,4 @@
-package admin
+package site
 
 import (
 	"net"
@@ -13,20 +13,21 @@ const (
 	// ones are before long.
 	mostConnections = 64
 	mostHeader      = 16 << 10 // bytes; a browser sends the cookies of all ports of a host
-	// answerTime is how long a client may take to read an answer.
-	answerTime = 30 * time.Second
+	// AnswerTime is how long a client may take to read an answer. It begins anew for an
+	// endpoint that sets the deadline for writing.
+	AnswerTime = 30 * time.Second
 	// sendBuffer is what the kernel holds, in bytes, of what a client does not read.
 	sendBuffer = 256 << 10
 )
 
 // Server returns a server for a handler, with bounds on what each request and
 // connection may take. Close it before the handler.
-func Server(h *Handler) *http.Server {
+func Server(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      answerTime,
+		WriteTimeout:      AnswerTime,
 		IdleTimeout:       30 * time.Second,
 		MaxHeaderBytes:    mostHeader,
 		// The library would answer OPTIONS * by itself.
