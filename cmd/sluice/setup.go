@@ -14,7 +14,7 @@ import (
 	"text/tabwriter"
 
 	"sluice/internal/cli"
-	"sluice/internal/config"
+	"sluice/internal/config/strict"
 	"sluice/internal/doctor"
 	"sluice/internal/setup"
 )
@@ -48,7 +48,7 @@ func setUpClient(c *cli.Call) int {
 	client, ok := setup.Lookup(name)
 	if !ok {
 		nearest := ""
-		if n := config.Nearest(name, setup.Names()); n != "" {
+		if n := strict.Nearest(name, setup.Names()); n != "" {
 			nearest = fmt.Sprintf(": did you mean %s?", n)
 		}
 		return c.Fault(fmt.Errorf("there is no client %q%s; there are %s", name, nearest, strings.Join(setup.Names(), ", ")))

@@ -9,11 +9,11 @@
 package config
 
 import (
-	"fmt"
-	"net/netip"
 	"time"
 
 	"sluice/acl"
+	"sluice/internal/config/sections"
+	"sluice/internal/config/strict"
 )
 
 // DefaultPath is the file that is read, if it exists, when no other is named.
@@ -64,12 +64,33 @@ func (p Protocol) String() string {
 	return "auto"
 }
 
-// Rule is an access rule and the rates of the tunnels that it admits.
-type Rule struct {
-	acl.Rule
-	Download Rate // origin to client; Unset: that of Limits
-	Upload   Rate // client to origin; Unset: that of Limits
-}
+// What a rule, [egress] and the presets are, the proxy has in common with other programs.
+type (
+	Rule    = sections.Rule // rates that are Unset are those of Limits
+	Egress  = sections.Egress
+	Prefer  = sections.Prefer
+	Presets = sections.Presets
+)
+
+// The address family that is dialled first.
+const (
+	PreferAuto = sections.PreferAuto
+	PreferIPv4 = sections.PreferIPv4
+	PreferIPv6 = sections.PreferIPv6
+)
+
+// What is told of a file, and the quantities in it.
+type (
+	Error   = strict.Error
+	Errors  = strict.Errors
+	Warning = strict.Warning
+	Rate    = strict.Rate
+)
+
+const (
+	Unset     = strict.Unset     // not given: that of the limits
+	Unlimited = strict.Unlimited // no limit
+)
 
 // User is somebody who may be named in rules.
 type User struct {
@@ -102,33 +123,6 @@ type Timeouts struct {
 	Idle      time.Duration // without a byte in either direction
 }
 
-// Egress says how destinations are resolved and dialled.
-type Egress struct {
-	AllowPrivate []netip.Prefix   // non-public addresses that may be dialled
-	Resolver     []netip.AddrPort // nil: the system's
-	Prefer       Prefer
-}
-
-// Prefer is the address family that is dialled first.
-type Prefer uint8
-
-const (
-	PreferAuto Prefer = iota // as the resolver orders them
-	PreferIPv4
-	PreferIPv6
-)
-
-// String returns "auto", "ipv4" or "ipv6".
-func (p Prefer) String() string {
-	switch p {
-	case PreferIPv4:
-		return "ipv4"
-	case PreferIPv6:
-		return "ipv6"
-	}
-	return "auto"
-}
-
 // Log says what is logged, how and where.
 type Log struct {
 	Level  string // "debug", "info", "warn" or "error"
@@ -139,20 +133,4 @@ type Log struct {
 	// Refusals is how many records of refusals one client may leave, per second; 0:
 	// all.
 	Refusals float64
-}
-
-// Presets are the destination presets that a rule may name with "@".
-type Presets struct {
-	Lookup acl.PresetFunc // nil: there are none
-	Names  []string       // for the message about one that does not exist
-}
-
-// choice finds the value whose String is text; the texts were checked before.
-func choice[T fmt.Stringer](text string, values ...T) T {
-	for _, v := range values {
-		if v.String() == text {
-			return v
-		}
-	}
-	return values[0]
 }

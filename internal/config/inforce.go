@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"sluice/acl"
+	"sluice/internal/config/sections"
+	"sluice/internal/config/strict"
 )
 
 const (
@@ -34,11 +36,11 @@ func (c *Config) file() file {
 	f := file{
 		Open: c.Open, Mode: c.Mode.String(),
 		Admin:    fileAdmin{c.Admin},
-		Limits:   fileLimits{c.Limits.Download, c.Limits.Upload, size(c.Limits.Burst), c.Limits.Handshakes, c.Limits.Tunnels, frequency(c.Limits.NewTunnels)},
+		Limits:   fileLimits{c.Limits.Download, c.Limits.Upload, strict.Size(c.Limits.Burst), c.Limits.Handshakes, c.Limits.Tunnels, strict.Frequency(c.Limits.NewTunnels)},
 		Server:   fileServer{c.Server.MaxHandshakes, c.Server.MaxTunnels, c.Server.Drain, c.Server.Recheck},
 		Timeouts: fileTimeouts{c.Timeouts.Handshake, c.Timeouts.Dial, c.Timeouts.Idle},
-		Egress:   fileEgress{Prefer: c.Egress.Prefer.String()},
-		Log:      fileLog{c.Log.Level, c.Log.Format, c.Log.Access, c.Log.Interim, frequency(c.Log.Refusals)},
+		Egress:   sections.EgressTable{Prefer: c.Egress.Prefer.String()},
+		Log:      fileLog{c.Log.Level, c.Log.Format, c.Log.Access, c.Log.Interim, strict.Frequency(c.Log.Refusals)},
 	}
 	for _, l := range c.Listeners {
 		f.Listener = append(f.Listener, fileListener{l.Address, l.Protocol.String()})
@@ -58,8 +60,8 @@ func (c *Config) file() file {
 	return f
 }
 
-func (c *Config) fileRule(r Rule) fileRule {
-	f := fileRule{
+func (c *Config) fileRule(r Rule) sections.RuleTable {
+	f := sections.RuleTable{
 		Name: r.Name, Action: r.Action.String(), Mode: r.Mode.String(),
 		Clients: r.Clients, Users: r.Users, To: r.To, Ports: r.Ports,
 		Download: r.Download, Upload: r.Upload,
@@ -94,7 +96,7 @@ func (w *valueWriter) value(v reflect.Value, tag reflect.StructTag) {
 		w.text(v)
 	case time.Duration:
 		w.text(durationText(v))
-	case Rate, size, frequency:
+	case Rate, strict.Size, strict.Frequency:
 		w.text(v.(fmt.Stringer).String())
 	case acl.PortRange:
 		if v.First == v.Last {
@@ -102,7 +104,7 @@ func (w *valueWriter) value(v reflect.Value, tag reflect.StructTag) {
 		} else {
 			w.text(v.String())
 		}
-	case resolver:
+	case sections.Resolver:
 		if len(v) == 0 {
 			w.text("system")
 		} else {

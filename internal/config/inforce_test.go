@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"sluice/internal/config/sections"
+	"sluice/internal/config/strict"
 )
 
 // everything sets each key to something else than its default.
@@ -65,12 +68,14 @@ refusals = "7/m"
 // What a file says goes through the whole of the configuration and comes out again, so
 // that no new key can be forgotten on the way.
 func TestEveryKeyIsInForceAsItIsWritten(t *testing.T) {
-	var fs findings
-	written, ferr := decode(everything, &fs)
-	if ferr != nil || len(fs.list) > 0 {
-		t.Fatal(ferr, fs.list)
+	var written, defaults file
+	var fs strict.Findings
+	if err := strict.Decode(everything, &written, &fs); err != nil || !fs.Empty() {
+		t.Fatal(err, fs.Locate("all.toml", everything))
 	}
-	defaults, _ := decode("[[listener]]\n[[rule]]\n[[user]]\n", &findings{})
+	if err := strict.Decode("[[listener]]\n[[rule]]\n[[user]]\n", &defaults, &strict.Findings{}); err != nil {
+		t.Fatal(err)
+	}
 	differs(t, "", reflect.ValueOf(written), reflect.ValueOf(defaults))
 	c, err := Parse("all.toml", []byte(everything), Flags{}, shipped())
 	if err != nil {
@@ -88,7 +93,7 @@ func differs(t *testing.T, table string, v, without reflect.Value) {
 		switch {
 		case f.Kind() == reflect.Struct:
 			differs(t, key, f, without.Field(i))
-		case f.Kind() == reflect.Slice && f.Type().Elem().Kind() == reflect.Struct && f.Type() != reflect.TypeFor[ports]():
+		case f.Kind() == reflect.Slice && f.Type().Elem().Kind() == reflect.Struct && f.Type() != reflect.TypeFor[sections.Ports]():
 			differs(t, key, f.Index(0), without.Field(i).Index(0))
 		case reflect.DeepEqual(f.Interface(), without.Field(i).Interface()):
 			t.Errorf("the text does not set %s.%s, or to its default", table, key)
@@ -204,8 +209,8 @@ func TestALongListIsShortened(t *testing.T) {
 
 func TestSpellingsOfFrequenciesAndDurationsAreReadBack(t *testing.T) {
 	for _, s := range []string{"1/m", "7/m", "59/m", "90/m", "1/s", "200/s", "1000000/s"} {
-		f, err := parseFrequency(s)
-		if again, err2 := parseFrequency(f.String()); err != nil || err2 != nil || again != f {
+		f, err := strict.ParseFrequency(s)
+		if again, err2 := strict.ParseFrequency(f.String()); err != nil || err2 != nil || again != f {
 			t.Errorf("%s becomes %s", s, f)
 		}
 	}

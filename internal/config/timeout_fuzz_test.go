@@ -72,35 +72,3 @@ func printable(s string) bool {
 	}
 	return true
 }
-
-var frequencyText = regexp.MustCompile(`^([0-9]+)/([sm])$`)
-
-// A frequency is a whole number for each second or minute and nothing else.
-func FuzzFrequency(f *testing.F) {
-	for _, s := range []string{"200/s", "30/m", "0/s", "4294967295/s", "4294967296/s", "007/m", "1/h", "1.5/s", "-1/s", "+1/s", "1e3/s", "/s", "1 /s", "\u0661/s", "1_0/s"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		got, err := parseFrequency(s)
-		m := frequencyText.FindStringSubmatch(s)
-		if m == nil {
-			if err == nil {
-				t.Fatalf("%q is taken for %v", s, got)
-			}
-			return
-		}
-		n, _ := new(big.Int).SetString(m[1], 10)
-		if fits := n.BitLen() <= 32; fits != (err == nil) {
-			t.Fatalf("%q: %v, %v", s, got, err)
-		} else if !fits {
-			return
-		}
-		want := frequency(n.Int64())
-		if m[2] == "m" {
-			want /= 60
-		}
-		if got != want {
-			t.Fatalf("%q is taken for %v", s, got)
-		}
-	})
-}

@@ -1,6 +1,8 @@
-package config
+package strict
 
 import (
+	"math/big"
+	"regexp"
 	"testing"
 )
 
@@ -67,11 +69,11 @@ func TestARateInOtherUnitsIsPutRight(t *testing.T) {
 }
 
 func TestFrequencies(t *testing.T) {
-	for text, want := range map[string]frequency{
+	for text, want := range map[string]Frequency{
 		"200/s": 200, "30/m": 0.5, "1/m": 1.0 / 60, "0/s": 0,
 		"200": -1, "200/h": -1, "/s": -1, "-1/s": -1, "+1/s": -1, "1.5/s": -1, "1e3/s": -1, "99999999999/s": -1, "1 /s": -1,
 	} {
-		got, err := parseFrequency(text)
+		got, err := ParseFrequency(text)
 		if want < 0 != (err != nil) || err == nil && got != want {
 			t.Errorf("%q: got %v, %v; want %v", text, got, err, want)
 		}
@@ -111,8 +113,40 @@ func FuzzParseSize(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if back, err := ParseSize(size(n).String()); err != nil || back != n {
-			t.Fatalf("%q is spelled %q, which is %d, %v", s, size(n), back, err)
+		if back, err := ParseSize(Size(n).String()); err != nil || back != n {
+			t.Fatalf("%q is spelled %q, which is %d, %v", s, Size(n), back, err)
+		}
+	})
+}
+
+var frequencyText = regexp.MustCompile(`^([0-9]+)/([sm])$`)
+
+// A frequency is a whole number for each second or minute and nothing else.
+func FuzzFrequency(f *testing.F) {
+	for _, s := range []string{"200/s", "30/m", "0/s", "4294967295/s", "4294967296/s", "007/m", "1/h", "1.5/s", "-1/s", "+1/s", "1e3/s", "/s", "1 /s", "\u0661/s", "1_0/s"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got, err := ParseFrequency(s)
+		m := frequencyText.FindStringSubmatch(s)
+		if m == nil {
+			if err == nil {
+				t.Fatalf("%q is taken for %v", s, got)
+			}
+			return
+		}
+		n, _ := new(big.Int).SetString(m[1], 10)
+		if fits := n.BitLen() <= 32; fits != (err == nil) {
+			t.Fatalf("%q: %v, %v", s, got, err)
+		} else if !fits {
+			return
+		}
+		want := Frequency(n.Int64())
+		if m[2] == "m" {
+			want /= 60
+		}
+		if got != want {
+			t.Fatalf("%q is taken for %v", s, got)
 		}
 	})
 }

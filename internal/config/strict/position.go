@@ -1,4 +1,4 @@
-package config
+package strict
 
 import (
 	"slices"
@@ -7,8 +7,8 @@ import (
 )
 
 // spot is a part of the file whose place is wanted. Positions are looked up only
-// when there is something to report, and only what was asked for is kept. All methods work on nil,
-// which stands for a part that nobody asked for.
+// when there is something to report, and only what was asked for is kept. All methods
+// work on nil, which stands for a part that nobody asked for.
 type spot struct {
 	key, at int // byte offsets of key and value; -1: not found
 	keys    map[string]*spot
@@ -83,7 +83,7 @@ func offsetsOf(text string, list []finding) []int {
 	root := newSpot()
 	for _, f := range list {
 		w := root
-		for _, step := range f.at.path {
+		for _, step := range f.at.Path {
 			w = w.want(step)
 		}
 	}
@@ -92,13 +92,13 @@ func offsetsOf(text string, list []finding) []int {
 	for i, f := range list {
 		w := root
 		offsets[i] = -1
-		for n, step := range f.at.path {
+		for n, step := range f.at.Path {
 			w = w.want(step)
 			if w.at < 0 && w.key < 0 {
 				break
 			}
 			offsets[i] = w.at
-			if f.at.atKey && n == len(f.at.path)-1 || w.at < 0 {
+			if f.at.atKey && n == len(f.at.Path)-1 || w.at < 0 {
 				offsets[i] = w.key
 			}
 		}

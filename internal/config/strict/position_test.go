@@ -1,4 +1,4 @@
-package config
+package strict
 
 import (
 	"fmt"
@@ -36,7 +36,7 @@ func FuzzPositions(f *testing.F) {
 	for _, text := range oddTexts() {
 		f.Add(text)
 	}
-	files, _ := filepath.Glob("testdata/*/*.toml")
+	files, _ := filepath.Glob("../testdata/*/*.toml")
 	for _, path := range files {
 		if data, err := os.ReadFile(path); err == nil {
 			f.Add(string(data))

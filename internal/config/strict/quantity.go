@@ -1,4 +1,4 @@
-package config
+package strict
 
 import (
 	"math"
@@ -24,7 +24,7 @@ func (r Rate) String() string {
 	case Unlimited:
 		return "unlimited"
 	}
-	return size(r).String() + "/s"
+	return Size(r).String() + "/s"
 }
 
 // ParseRate reads "unlimited" or a size followed by "/s". A rate of nothing is
@@ -36,20 +36,20 @@ func ParseRate(s string) (Rate, error) {
 	text, ok := strings.CutSuffix(s, "/s")
 	if !ok {
 		if _, err := ParseSize(s); err == nil {
-			return Unset, faultf("write "+strconv.Quote(s+"/s"), "%q is a size, not a rate", s)
+			return Unset, Faultf("write "+strconv.Quote(s+"/s"), "%q is a size, not a rate", s)
 		}
-		return Unset, faultf(rateFix(s), "%q is not a rate", s)
+		return Unset, Faultf(rateFix(s), "%q is not a rate", s)
 	}
 	n, wrong := parseSize(text)
 	switch wrong {
 	case "":
 		return Rate(n), nil
 	case tooLarge:
-		return Unset, faultf(`write a smaller one, or "unlimited"`, "%q %s", s, wrong)
+		return Unset, Faultf(`write a smaller one, or "unlimited"`, "%q %s", s, wrong)
 	case notASize:
 		wrong = "is not a rate"
 	}
-	return Unset, faultf(rateFix(s), "%q %s", s, wrong)
+	return Unset, Faultf(rateFix(s), "%q %s", s, wrong)
 }
 
 // ParseSize reads a number of bytes: a positive decimal number, perhaps one
@@ -64,7 +64,7 @@ func ParseSize(s string) (int64, error) {
 		} else if unit, rest := respelled(s); unit != "" {
 			fix = "write " + strconv.Quote(rest+unit)
 		}
-		return 0, faultf(fix, "%q %s", s, wrong)
+		return 0, Faultf(fix, "%q %s", s, wrong)
 	}
 	return n, nil
 }
@@ -164,8 +164,11 @@ func rateFix(s string) string {
 	return `write a size for each second, such as "50MB/s", or "unlimited"`
 }
 
+// Size is a number of bytes.
+type Size int64
+
 // String returns the size with the largest unit that divides it.
-func (n size) String() string {
+func (n Size) String() string {
 	for _, u := range units() {
 		if int64(n)%u.bytes == 0 {
 			return strconv.FormatInt(int64(n)/u.bytes, 10) + u.name
@@ -174,10 +177,13 @@ func (n size) String() string {
 	return "" // not reached: every number is a multiple of one
 }
 
-// parseFrequency reads a whole number of events followed by "/s" or "/m".
-func parseFrequency(s string) (frequency, error) {
-	bad := faultf(`write a whole number for each second or minute, such as "200/s" or "30/m"`, "%q is not a frequency", s)
-	per := frequency(1)
+// Frequency is a number of events per second.
+type Frequency float64
+
+// ParseFrequency reads a whole number of events followed by "/s" or "/m".
+func ParseFrequency(s string) (Frequency, error) {
+	bad := Faultf(`write a whole number for each second or minute, such as "200/s" or "30/m"`, "%q is not a frequency", s)
+	per := Frequency(1)
 	text, ok := strings.CutSuffix(s, "/s")
 	if !ok {
 		if text, ok = strings.CutSuffix(s, "/m"); !ok {
@@ -189,21 +195,22 @@ func parseFrequency(s string) (frequency, error) {
 	if err != nil || !isDigits(text) {
 		return 0, bad
 	}
-	return frequency(n) / per, nil
+	return Frequency(n) / per, nil
 }
 
 // String returns the frequency as the file spells it.
-func (f frequency) String() string {
+func (f Frequency) String() string {
 	if n := math.Round(float64(f)); float64(f) == n {
 		return strconv.FormatInt(int64(n), 10) + "/s"
 	}
 	return strconv.FormatInt(int64(math.Round(float64(f)*60)), 10) + "/m"
 }
 
-func parseDuration(s string) (time.Duration, error) {
+// ParseDuration is that of package time, with an error that says what to write.
+func ParseDuration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return 0, faultf(`write numbers with h, m, s or ms, such as "10s", "1h30m" or "24h"`, "%q is not a duration", s)
+		return 0, Faultf(`write numbers with h, m, s or ms, such as "10s", "1h30m" or "24h"`, "%q is not a duration", s)
 	}
 	return d, nil
 }

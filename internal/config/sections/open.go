@@ -1,4 +1,4 @@
-package config
+package sections
 
 import (
 	"cmp"
@@ -8,6 +8,7 @@ import (
 	"sort"
 
 	"sluice/acl"
+	"sluice/internal/config/strict"
 )
 
 // A proxy that lets anybody in is found within hours and used by everybody. So
@@ -25,14 +26,14 @@ const (
 )
 
 // checkOpen refuses, or with open = true warns of, rules that let everybody in.
-func (b *builder) checkOpen() {
+func (rs *Rules) checkOpen() {
 	var ranges []netip.Prefix
-	ends := make([]int, len(b.config.Rules)) // of each rule's part of ranges
-	for i, r := range b.config.Rules {
-		if lets := b.letsIn(r); lets != "" {
+	ends := make([]int, len(rs.list)) // of each rule's part of ranges
+	for i, r := range rs.list {
+		if lets := rs.letsIn(r); lets != "" {
 			narrow, wide := sortOut(r.Clients)
 			if wide >= 0 {
-				b.foundOpen(b.part(i, "clients", wide), r.Name, "("+r.Clients[wide]+") ", lets)
+				rs.foundOpen(rs.Part(i, "clients", wide), r.Name, "("+r.Clients[wide]+") ", lets)
 			} else {
 				ranges = append(ranges, narrow...)
 			}
@@ -47,7 +48,7 @@ func (b *builder) checkOpen() {
 	if i > 0 && ends[i-1] > 0 {
 		all = "and those before it together "
 	}
-	b.foundOpen(b.part(i, "clients"), b.config.Rules[i].Name, all, b.letsIn(b.config.Rules[i]))
+	rs.foundOpen(rs.Part(i, "clients"), rs.list[i].Name, all, rs.letsIn(rs.list[i]))
 }
 
 // Why the clients of a rule pass without a password.
@@ -58,8 +59,8 @@ const (
 
 // letsIn tells why a rule lets its clients in without a password, or "". In observe
 // mode one that denies does, too, and one that asks for users as well.
-func (b *builder) letsIn(r Rule) string {
-	observed := r.Mode == acl.Observe || r.Action == acl.Allow && b.config.Mode == acl.Observe
+func (rs *Rules) letsIn(r Rule) string {
+	observed := r.Mode == acl.Observe || r.Action == acl.Allow && rs.Mode == acl.Observe
 	switch {
 	case r.Action == acl.Allow && len(r.Users) == 0:
 		return byRule
@@ -86,19 +87,19 @@ func sortOut(clients []string) (narrow []netip.Prefix, wide int) {
 	return narrow, wide
 }
 
-func (b *builder) foundOpen(at where, rule, which, lets string) {
-	if b.config.Open {
-		b.warns.addf(at, "", "the clients of rule %q %stake in the whole Internet: whoever finds this proxy can use it", rule, which)
+func (rs *Rules) foundOpen(at strict.Where, rule, which, lets string) {
+	if rs.Open {
+		rs.Report.Warnings.Addf(at, "", "the clients of rule %q %stake in the whole Internet: whoever finds this %s can use it", rule, which, rs.Program)
 		return
 	}
 	fix := "name the clients that need it, add users to the rule, or write open = true at the top of the file"
 	switch {
 	case lets == byMode:
 		fix = "name the clients that are to be observed, or write open = true at the top of the file"
-	case at.flag != "":
+	case at.Flag != "":
 		fix = "name the clients that need it, or write open = true at the top of a file"
 	}
-	b.errs.addf(at, fix, "the clients of rule %q %stake in the whole Internet: whoever finds this proxy could use it", rule, which)
+	rs.Report.Errors.Addf(at, fix, "the clients of rule %q %stake in the whole Internet: whoever finds this %s could use it", rule, which, rs.Program)
 }
 
 // tooWide tells whether a range is the whole Internet by itself.

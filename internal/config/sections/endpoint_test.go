@@ -1,4 +1,4 @@
-package config
+package sections
 
 import "testing"
 
@@ -20,8 +20,8 @@ func TestWhatCannotBeListenedOnTogether(t *testing.T) {
 		{":3128", ":3129", false},
 		{":0", ":0", false},
 	} {
-		a, f := parseEndpoint(c.a)
-		b, g := parseEndpoint(c.b)
+		a, f := parseEndpoint(c.a, 3128)
+		b, g := parseEndpoint(c.b, 3128)
 		if f != nil || g != nil {
 			t.Fatal(f, g)
 		}
