@@ -117,11 +117,8 @@ func (b *builder) log() {
 			b.report.Errors.Add(strict.OnFlag("--log-format"), f)
 		}
 	}
-	at := strict.InFile("log", "access")
-	if !isLogPlace(l.Access) && !b.report.Errors.Has(at) {
-		b.report.Errors.Addf(at, `write "stdout", "syslog", "journald", or an absolute path such as "/var/log/sluice/access.log"`, "%q is no place for the access log", l.Access)
-	}
-	at = strict.InFile("log", "interim")
+	sections.CheckLogPlace(&b.report, l.Access)
+	at := strict.InFile("log", "interim")
 	if l.Interim > 0 && l.Interim < minInterim && !b.report.Errors.Has(at) {
 		b.report.Errors.Addf(at, `write at least "10s", or "0s" for none`, "interim is %s, and every long tunnel would leave a record that often", l.Interim)
 	}
@@ -130,11 +127,3 @@ func (b *builder) log() {
 // minInterim is the least time between two records of one tunnel's progress: a
 // full table of tunnels must not crowd out the other records.
 const minInterim = 10 * time.Second
-
-func isLogPlace(access string) bool {
-	switch access {
-	case "stdout", "syslog", "journald":
-		return true
-	}
-	return strings.HasPrefix(access, "/")
-}

@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"sluice/acl"
-	"sluice/internal/config"
+	"sluice/internal/config/sections"
+	"sluice/internal/config/strict"
+	"sluice/internal/mirror/access"
 )
 
 // DefaultPath is the file that is read, if it exists, when no other is named.
@@ -26,17 +28,17 @@ type Config struct {
 	Listeners   []Listener // at least one
 	Upstreams   []Upstream // at least one; names and aliases occur once
 	Cache       Cache
-	Rules       []Rule       // in order of decision
-	UsersFile   string       // htpasswd file with the passwords of Rules' users; "": none
-	Transparent *Transparent // nil: off
-	Authority   string       // directory of the mirror's own CA, which may not exist yet
-	Egress      config.Egress
+	Rules       []access.Rule // in order of decision; access.New takes them
+	UsersFile   string        // htpasswd file with the passwords of Rules' users; "": none
+	Transparent *Transparent  // nil: off
+	Authority   string        // directory of the mirror's own CA, which may not exist yet
+	Egress      sections.Egress
 	Timeouts    Timeouts
 	Limits      Limits
 	Server      Server
 	Log         Log
 	Admin       string           // "host:port", "unix:/path", or "" for none
-	Warnings    []config.Warning // valid, but hardly meant; in the order of the file
+	Warnings    []strict.Warning // valid, but hardly meant; in the order of the file
 }
 
 // Listener is an address that clients pull from.
@@ -73,17 +75,17 @@ func (t TLS) String() string {
 type Upstream struct {
 	Name         string   // as image names say it, such as "docker.io" or "reg.example:5000"
 	Aliases      []string // other names of it
-	URL          *url.URL // https or http, without path, query and user
+	URL          *url.URL // https or http, perhaps with a path; no user, no query
 	Default      bool     // paths that name no registry are of this one; true of one at most
 	Username     string   // credentials of the mirror's own; "": none, or Helper's
 	PasswordFile string
 	PasswordEnv  string   // name of an environment variable
 	Helper       string   // docker-credential-HELPER
 	Realm        string   // host or host:port of another site that the credentials may go to
-	CA           string   // PEM file of authorities instead of the system's
+	CA           string   // PEM file of authorities that are trusted besides the system's
 	Proxy        *url.URL // http, https or socks5; nil: it is dialled directly
 	TagTTL       time.Duration
-	BlobHosts    []string // hosts that it redirects to, for the transparent way
+	BlobHosts    []string // hosts that it redirects clients to, for the transparent way
 }
 
 // Cache says where content is kept and how much of it.
@@ -93,17 +95,11 @@ type Cache struct {
 	TagTTL    time.Duration // how long a tag is taken for current
 }
 
-// Rule is a rule about who may pull.
-type Rule struct {
-	acl.Rule          // To are registries; Ports do not matter
-	Private  []string // repositories that its clients may have although they are not public, such as "ghcr.io/acme/*"
-}
-
 // Transparent is the CONNECT proxy that answers for the registries itself.
 type Transparent struct {
-	Address string        // as that of a Listener
-	Rules   []config.Rule // what else may be tunnelled; indexes are those of Policy
-	Policy  *acl.Policy   // compiled from Rules; with none nothing may
+	Address string          // as that of a Listener
+	Rules   []sections.Rule // what else may be tunnelled, and how fast; indexes are those of Policy
+	Policy  *acl.Policy     // compiled from Rules; with none nothing may
 }
 
 // Timeouts bound the phases of a request.
@@ -129,20 +125,4 @@ type Log struct {
 	Level  string // "debug", "info", "warn" or "error"
 	Format string // "json" or "console"
 	Access string // "stdout", "syslog", "journald" or an absolute path
-}
-
-// Flags are the command line's part of the configuration, as it was given. The
-// zero value is a command line without flags.
-type Flags struct {
-	Config    string   // --config: the file; "" for DefaultPath, if it exists
-	Listen    []string // --listen: listeners instead of the file's
-	Allow     []string // --allow: clients of a rule before the file's
-	TLSSelf   bool     // --tls-self: --listen's listeners have certificates of the mirror's own CA
-	PlainHTTP bool     // --plain-http: --listen's listeners speak plain HTTP beyond loopback too
-	Cache     string   // --cache: the directory
-	MaxSize   string   // --max-size: of the cache
-	Upstream  []string // --upstream: NAME or NAME=URL, instead of the file's
-	Proxy     string   // --proxy: the way to all upstreams
-	Admin     *string  // --admin: "" turns it off; nil: not given
-	LogFormat string   // --log-format
 }
