@@ -13,15 +13,15 @@ const (
 	// Unauthorized says that the upstream does not let this identity have what was
 	// asked for: 401, or 403, from itself or its token server. Many registries say
 	// so of what does not exist too.
-	Unauthorized Kind = iota + 1
-	NotFound          // 404: the upstream knows of no such thing
-	RateLimited       // 429, or the pause after one
-	Unreachable       // no answer: look-up, dial, TLS, silence, or a proxy that could not get there
-	Refused           // it was not asked: an address that may not be dialled, a proxy's refusal, credentials that may not go there
-	Broken            // an answer that is of no use: 5xx, nonsense, a body cut short
-	NoRange           // the whole came although a part was asked for; with Status 416 there is no such part
-	NoCredentials     // the mirror's own credentials could not be had
-	Cancelled         // the one who asked has left
+	Unauthorized  Kind = iota + 1
+	NotFound           // 404: the upstream knows of no such thing
+	RateLimited        // 429, or the pause after one
+	Unreachable        // no answer: look-up, dial, TLS, silence, or a proxy that could not get there
+	Refused            // it was not asked: an address that may not be dialled, a proxy's refusal, credentials that may not go there
+	Broken             // an answer that is of no use: 5xx, nonsense, a body cut short
+	NoRange            // the whole came although a part was asked for; with Status 416 there is no such part
+	NoCredentials      // the mirror's own credentials could not be had
+	Cancelled          // the one who asked has left
 	kinds
 )
 

@@ -20,12 +20,25 @@
 package upstream
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
 	"net/url"
+	"os"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"sluice/internal/egress"
+)
+
+const (
+	defaultTimeout = 30 * time.Second
+	defaultIdle    = 30 * time.Second
 )
 
 // Options say which registry it is and how to reach it. Name, URL and Dialer are
@@ -47,7 +60,7 @@ type Options struct {
 	Proxy *url.URL // http, https or socks5, with its credentials; nil: the upstream is dialled directly
 
 	Dialer  *egress.Dialer
-	Timeout time.Duration // from the request to the head of its answer, tokens and redirects included; 0: 60 s
+	Timeout time.Duration // from the request to the head of its answer, tokens and redirects included; 0: 30 s
 	Idle    time.Duration // without a byte of a body that is being read; 0: 30 s
 
 	UserAgent string      // "": sluice-mirror
@@ -56,24 +69,122 @@ type Options struct {
 	Log       *zap.Logger // nil: nothing is logged
 }
 
-// Event is one HTTP exchange with the upstream or a host that it named. It is
-// told when the body was closed, or when there is none.
-type Event struct {
-	Upstream string
-	Kind     string // "manifest", "blob", "tags", "referrers", "ping", "token" or "other"
-	Method   string
-	Status   int   // 0: no answer came
-	Failure  Kind  // why not; 0 when an answer came
-	Redirect int   // how many redirects led to it
-	Bytes    int64 // of the body that were read
-	Duration time.Duration
+// Registry is the client of one upstream. It is safe for concurrent use. It keeps
+// tokens, pauses and idle connections for as long as it lives.
+type Registry struct {
+	name        string
+	base        *url.URL // without a path's last slash
+	home        origin   // of base
+	trusted     string   // Options.Realm
+	agent, via  string
+	timeout     time.Duration
+	idle        time.Duration
+	dialer      *egress.Dialer
+	proxied     bool
+	transport   *http.Transport
+	credentials *credentials
+	observe     func(Event)
+	log         *zap.Logger
+	now         func() time.Time
+
+	breakers *breakers
+	limits   *rateLimits
+	tokens   *tokens
+	wants    *wants
 }
 
-// Class returns the class of the status, such as "2xx", or the name of the
-// failure.
-func (e Event) Class() string {
-	if e.Status < 100 || e.Status > 599 {
-		return e.Failure.String()
+// New returns the client of a registry, and dials nothing yet. An error is one of
+// the configuration: a password file or a CA file that cannot be read, a variable
+// that is not set, a helper that is not there. Close ends it.
+func New(o Options) (*Registry, error) {
+	r, err := newRegistry(o)
+	if err != nil {
+		return nil, fmt.Errorf("upstream %s: %w", o.Name, err)
 	}
-	return string('0'+rune(e.Status/100)) + "xx"
+	return r, nil
 }
+
+func newRegistry(o Options) (*Registry, error) {
+	if o.URL == nil || o.URL.Scheme != "https" && o.URL.Scheme != "http" || o.URL.Host == "" || o.URL.User != nil || o.URL.RawQuery != "" {
+		return nil, errors.New("the URL is not http:// or https:// with a host and nothing else")
+	}
+	home, err := originOf(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("URL: %w", err)
+	}
+	r := &Registry{
+		name: o.Name, home: home, trusted: o.Realm, agent: o.UserAgent, via: o.Via,
+		base:    &url.URL{Scheme: o.URL.Scheme, Host: o.URL.Host, Path: strings.TrimRight(o.URL.Path, "/")},
+		timeout: o.Timeout, idle: o.Idle, dialer: o.Dialer, proxied: o.Proxy != nil,
+		observe: o.Observe, log: o.Log, now: time.Now,
+		breakers: newBreakers(time.Now, rand.Float64), limits: &rateLimits{now: time.Now},
+		tokens: newTokens(time.Now), wants: &wants{known: make(map[string]want)},
+	}
+	if o.Realm != "" && !isHost(o.Realm) {
+		return nil, fmt.Errorf("realm %q is neither a host nor a host with a port", o.Realm)
+	}
+	r.defaults()
+	if r.credentials, err = newCredentials(o); err != nil {
+		return nil, err
+	}
+	authorities, err := authorities(o.CA)
+	if err != nil {
+		return nil, err
+	}
+	r.transport, err = newTransport(r.dialer, o.Proxy, &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12})
+	return r, err
+}
+
+func (r *Registry) defaults() {
+	if r.agent == "" {
+		r.agent = "sluice-mirror"
+	}
+	if r.timeout <= 0 {
+		r.timeout = defaultTimeout
+	}
+	if r.idle <= 0 {
+		r.idle = defaultIdle
+	}
+	if r.dialer == nil {
+		r.dialer = &egress.Dialer{}
+	}
+	if r.observe == nil {
+		r.observe = func(Event) {}
+	}
+	if r.log == nil {
+		r.log = zap.NewNop()
+	}
+	r.log = r.log.With(zap.String("upstream", r.name))
+}
+
+// authorities returns the system's with those of a file; nil, the system's, for "".
+func authorities(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("authorities: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool() // a host without any
+	}
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("authorities: %s: no certificate in it", path)
+	}
+	return pool, nil
+}
+
+// Name returns the registry's name.
+func (r *Registry) Name() string { return r.name }
+
+// HasCredentials tells whether the mirror has credentials of its own for it.
+func (r *Registry) HasCredentials() bool { return r.credentials != nil }
+
+// RateLimit returns what the upstream last said of its rate limit.
+func (r *Registry) RateLimit() Limits { return r.limits.last() }
+
+// Close closes idle connections. Requests under way and bodies that are being read
+// come to their ends.
+func (r *Registry) Close() { r.transport.CloseIdleConnections() }
