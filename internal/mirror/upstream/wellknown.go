@@ -13,7 +13,7 @@ type Known struct {
 	Aliases    []string // other names of it in image names and configurations
 	RealmHosts []string // that give its tokens
 	BlobHosts  []string // that it redirects to: names, or "*.example.com"; nil: it serves all itself
-	Date       string   // of the newest state of the source that the hosts were compared with, as 2026-01-31
+	Date       string   // of the newest state of the source that the hosts were compared with, as 2026-01-31; "": unknown
 	Source     string   // https address of the vendor's own list or documentation
 }
 
@@ -43,7 +43,7 @@ func WellKnown(name string) (Known, bool) {
 	case name == "public.ecr.aws":
 		k := itself(name)
 		k.BlobHosts = []string{"d2glxqk2uabbnd.cloudfront.net", "d5l0dvt14r5h8.cloudfront.net"}
-		k.Date, k.Source = "2026-11-22", "https://anywhere.eks.amazonaws.com/docs/getting-started/vsphere/vsphere-prereq/"
+		k.Source = "https://github.com/aws/eks-anywhere" // its documentation, on prerequisites
 		return k, true
 	}
 	return Known{}, false
