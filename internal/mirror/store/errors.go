@@ -13,6 +13,8 @@ var (
 	ErrClosed = errors.New("the cache is closed")
 	// ErrNotCached says that content is not there.
 	ErrNotCached = errors.New("not in the cache")
+	// ErrNotKept says that there was no room for content.
+	ErrNotKept = errors.New("there is no room for it in the cache")
 	// ErrBusy says that content is being fetched.
 	ErrBusy = errors.New("it is being fetched")
 	// ErrMismatch says that content is not what its digest names, or not as long as

@@ -39,12 +39,10 @@ type Options struct {
 type Source func(ctx context.Context, offset int64) (body io.ReadCloser, size int64, err error)
 
 // How content came to be at hand.
-type How string
-
 const (
-	Hit    How = "hit"    // it was kept already
-	Miss   How = "miss"   // it is being fetched for who asked
-	Joined How = "joined" // it was being fetched for another
+	Hit    = "hit"    // it was kept already
+	Miss   = "miss"   // it is being fetched for who asked
+	Joined = "joined" // it was being fetched for another
 )
 
 // Link is what is known of content that a repository holds.

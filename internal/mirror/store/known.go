@@ -1,0 +1,172 @@
+//go:build unix
+
+package store
+
+import (
+	"encoding/json"
+	"maps"
+	"path"
+
+	"go.uber.org/zap"
+
+	"sluice/internal/mirror/oci"
+)
+
+// write puts a record into a file.
+func (p *repositories) write(name string, r record) error {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	dir := path.Dir(name)
+	if err := p.root.MkdirAll(dir, dirMode); err != nil {
+		return err
+	}
+	draft := path.Join(dir, unwritten)
+	if err := p.root.WriteFile(draft, text, fileMode); err != nil {
+		return err
+	}
+	return p.root.Rename(draft, name)
+}
+
+func (p *repositories) link(k *repository, d oci.Digest, l Link) {
+	p.records -= k.records()
+	k.links[d] = l
+	p.records += k.records()
+	p.hold(k, d)
+}
+
+func (p *repositories) tag(k *repository, tag string, t Tag) {
+	if old, ok := k.tags[tag]; ok && old.Digest != t.Digest {
+		delete(k.tags, tag)
+		p.records--
+		p.letGo(k, old.Digest)
+	}
+	p.records -= k.records()
+	k.tags[tag] = t
+	p.records += k.records()
+	p.hold(k, t.Digest)
+}
+
+func (p *repositories) setState(k *repository, state State) {
+	p.records -= k.records()
+	k.state = state
+	p.records += k.records()
+}
+
+// hold notes that something of a repository concerns a digest.
+func (p *repositories) hold(k *repository, d oci.Digest) {
+	if p.holders[d] == nil {
+		p.holders[d] = make(map[*repository]bool)
+	}
+	p.holders[d][k] = true
+}
+
+// letGo takes that back, if nothing does any more.
+func (p *repositories) letGo(k *repository, d oci.Digest) {
+	if _, ok := k.links[d]; ok {
+		return
+	}
+	for _, t := range k.tags {
+		if t.Digest == d {
+			return
+		}
+	}
+	delete(p.holders[d], k)
+	if len(p.holders[d]) == 0 {
+		delete(p.holders, d)
+	}
+}
+
+func (p *repositories) dropOldestTag(k *repository) {
+	oldest := ""
+	for tag, t := range k.tags {
+		if oldest == "" || t.Checked.Before(k.tags[oldest].Checked) {
+			oldest = tag
+		}
+	}
+	_ = p.dropTag(k, oldest) // who set another one has no part in it
+}
+
+func (p *repositories) dropTag(k *repository, tag string) error {
+	t, ok := k.tags[tag]
+	if !ok {
+		return nil
+	}
+	delete(k.tags, tag)
+	p.records--
+	p.letGo(k, t.Digest)
+	return p.remove(path.Join(k.dir, tagsDir, tag))
+}
+
+// bound forgets the tag of a repository that was checked least recently, and the
+// repositories of which something was learnt least recently.
+func (p *repositories) bound(k *repository) {
+	if len(k.tags) > p.maxTags {
+		p.dropOldestTag(k)
+	}
+	for p.records > p.maxRecords {
+		p.drop(p.order.Front().Value.(*repository))
+	}
+}
+
+// drop forgets a repository.
+func (p *repositories) drop(k *repository) {
+	p.records -= k.records()
+	delete(p.all, k.name)
+	p.order.Remove(k.place)
+	digests := maps.Clone(k.links)
+	for _, t := range k.tags {
+		digests[t.Digest] = Link{}
+	}
+	clear(k.links)
+	clear(k.tags)
+	for d := range digests {
+		p.letGo(k, d)
+	}
+	for _, name := range []string{tagsDir, linksDir, stateFile} {
+		if err := p.root.RemoveAll(path.Join(k.dir, name)); err != nil {
+			p.log.Error("what is known of a repository cannot be removed", zap.Stringer("repository", k.name), zap.Error(err))
+		}
+	}
+	p.prune(k.dir)
+}
+
+// prune removes directories that have become empty.
+func (p *repositories) prune(dir string) {
+	for dir != repositoriesDir && p.root.Remove(dir) == nil {
+		dir = path.Dir(dir)
+	}
+}
+
+// remove removes a record's file.
+func (p *repositories) remove(name string) error {
+	err := p.root.Remove(name)
+	if err == nil || isGone(err) {
+		return nil
+	}
+	p.log.Error("what is known of a repository cannot be removed", zap.String("file", name), zap.Error(err))
+	return err
+}
+
+// forget forgets all that concerns content that is gone.
+func (p *repositories) forget(d oci.Digest) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for k := range maps.Clone(p.holders[d]) {
+		for tag, t := range maps.Clone(k.tags) {
+			if t.Digest == d {
+				_ = p.dropTag(k, tag) // it is logged
+			}
+		}
+		if _, ok := k.links[d]; ok {
+			delete(k.links, d)
+			p.records--
+			p.letGo(k, d)
+			_ = p.remove(path.Join(k.dir, linksDir, digestFile(d)))
+		}
+		if k.records() == 0 {
+			p.drop(k)
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package store
+
+import (
+	"path"
+	"strings"
+
+	"sluice/internal/mirror/oci"
+)
+
+// What the directory holds. Names that are none of the store's are left alone.
+const (
+	lockName        = "sluice-mirror.lock" // also tells that the directory is a store's
+	blobsDir        = "blobs"
+	partialDir      = "partial"
+	repositoriesDir = "repositories"
+)
+
+// What a repository's directory holds. No part of a repository's name begins with
+// "_", and no tag with ".".
+const (
+	tagsDir   = "_tags"
+	linksDir  = "_links"
+	stateFile = "_state"
+	unwritten = ".new" // a record on its way
+)
+
+// shard is how many hexadecimal digits name the directory that a blob is in, so that
+// no directory grows long.
+const shard = 2
+
+// blobPath is where whole content is: blobs/sha256/ab/abcd….
+func blobPath(d oci.Digest) string {
+	digits := d.Hex()
+	return path.Join(blobsDir, d.Algorithm(), digits[:shard], digits)
+}
+
+// partialPath is where content grows: partial/sha256-abcd….
+func partialPath(d oci.Digest) string { return path.Join(partialDir, digestFile(d)) }
+
+// digestFile is a digest as a file's name: no file system minds a colon less than
+// the tools that people use on it.
+func digestFile(d oci.Digest) string { return d.Algorithm() + "-" + d.Hex() }
+
+// parseDigestFile reads what digestFile writes.
+func parseDigestFile(name string) (oci.Digest, bool) {
+	algorithm, digits, ok := strings.Cut(name, "-")
+	if !ok {
+		return "", false
+	}
+	d, err := oci.ParseDigest(algorithm + ":" + digits)
+	return d, err == nil
+}
+
+// repositoryPath is the directory of a repository, and whether there can be one: its
+// names must be what oci's Parse functions return, which no path can leave the
+// directory by.
+func repositoryPath(r oci.Repository) (string, bool) {
+	if registry, err := oci.ParseRegistry(r.Registry); err != nil || registry != r.Registry {
+		return "", false
+	}
+	if _, err := oci.ParseName(r.Name); err != nil {
+		return "", false
+	}
+	return path.Join(repositoriesDir, r.Registry, r.Name), true
+}

@@ -1,0 +1,160 @@
+//go:build unix
+
+package store
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+
+	"sluice/internal/mirror/oci"
+)
+
+// complainEvery is how often it is said at the most that content cannot be kept.
+const complainEvery = time.Minute
+
+// reserve makes room for bytes that a download is about to write. Without room for
+// them the error is a noRoom.
+func (s *Store) reserve(d *download, n int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	taken := d.entry.stored + d.reserved
+	if d.is.size < 0 { // by the piece
+		if n <= d.reserved-d.untold {
+			return nil
+		}
+		n = max(n, min(reserveStep, s.max-taken))
+	}
+	if taken+n > s.max {
+		return &noRoom{errTooLarge}
+	}
+	if !s.shrink(s.max - n) {
+		return &noRoom{errInUse}
+	}
+	s.index.reserved += n
+	d.reserved += n
+	return nil
+}
+
+// unreserve gives room back, that was used or is not needed. The caller holds mu.
+func (s *Store) unreserve(d *download, n int64) {
+	n = min(n, d.reserved)
+	d.reserved -= n
+	s.index.reserved -= n
+}
+
+// ended counts a download out. The caller holds mu.
+func (s *Store) ended(d *download) {
+	s.unreserve(d, d.reserved)
+	s.downloads--
+	if d.entry.users == 0 {
+		s.abandoned--
+	}
+}
+
+// shrink evicts what was used least recently until no more than limit bytes are kept
+// or reserved, or says that it cannot, and evicts nothing. The caller holds mu, which
+// is free while files are removed.
+func (s *Store) shrink(limit int64) bool {
+	for x := &s.index; x.bytes()+x.reserved > limit; {
+		if x.bytes()+x.reserved-x.unusedBytes > limit {
+			return false
+		}
+		if _, ok := s.evictOldest(); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// evictOldest removes what was used least recently, and returns its size; false: there
+// is nothing to evict. The caller holds mu, which is free while the file is removed.
+func (s *Store) evictOldest() (int64, bool) {
+	first := s.index.unused.Front()
+	if first == nil {
+		return 0, false
+	}
+	e := first.Value.(*entry)
+	gone := s.index.take(e)
+	s.counters.evictions++
+	s.counters.evictedBytes += uint64(e.stored)
+	s.mu.Unlock()
+	_ = s.discard(e, gone) // it has logged why it failed
+	s.mu.Lock()
+	return e.stored, true
+}
+
+// evict frees bytes on a disk that is full, and tells whether it freed any.
+func (s *Store) evict(n int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	freed := int64(0)
+	for freed < n {
+		size, ok := s.evictOldest()
+		if !ok {
+			break
+		}
+		freed += size
+	}
+	return freed > 0
+}
+
+// trim evicts what exceeds the size, as far as it can.
+func (s *Store) trim() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for x := &s.index; x.bytes()+x.reserved > s.max && !s.closed; {
+		if _, ok := s.evictOldest(); !ok {
+			return
+		}
+	}
+}
+
+// Resize changes how many bytes may be kept, and evicts what exceeds that. What is in
+// use goes when it no longer is.
+func (s *Store) Resize(maxSize int64) {
+	s.mu.Lock()
+	s.max = maxSize
+	s.mu.Unlock()
+	s.trim()
+}
+
+// discard removes from disk what was taken out of the index, with all that is known
+// of repositories only for its sake.
+func (s *Store) discard(e *entry, gone chan struct{}) error {
+	name := partialPath(e.digest)
+	if e.whole {
+		name = blobPath(e.digest)
+	}
+	err := s.root.Remove(name)
+	if isGone(err) {
+		err = nil
+	}
+	if err != nil {
+		s.log.Error("a file of the cache cannot be removed", zap.String("file", name), zap.Error(err))
+	} else if e.whole {
+		s.known.forget(e.digest)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.index.leaving, e.digest)
+	if err != nil { // it takes up room still; that it was used keeps it from being tried again at once
+		s.index.entries[e.digest] = e
+		s.index.count(e, 1)
+	}
+	close(gone)
+	return err
+}
+
+// complain says that content cannot be kept, once in a while.
+func (s *Store) complain(d oci.Digest, reason error) {
+	s.mu.Lock()
+	quiet := time.Since(s.told) < complainEvery
+	if !quiet {
+		s.told = time.Now()
+	}
+	s.mu.Unlock()
+	if !quiet {
+		s.log.Warn("content is passed on but not kept", zap.String("digest", string(d)), zap.Error(reason))
+	}
+}

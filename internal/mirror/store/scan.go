@@ -1,0 +1,126 @@
+//go:build unix
+
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"time"
+
+	"sluice/internal/mirror/oci"
+)
+
+// file is a file of content, as a scan finds it.
+type file struct {
+	digest oci.Digest
+	whole  bool
+	size   int64 // bytes
+	used   time.Time
+}
+
+func (f file) path() string {
+	if f.whole {
+		return blobPath(f.digest)
+	}
+	return partialPath(f.digest)
+}
+
+// inventory is what a scan finds, blobs ahead of parts.
+type inventory struct {
+	files        files
+	strange      int // names that the store does not give
+	firstStrange string
+}
+
+type files []file
+
+func (f files) sortByUse() {
+	slices.SortFunc(f, func(a, b file) int { return a.used.Compare(b.used) })
+}
+
+// scan looks at every file of content. What goes away meanwhile is left out.
+func scan(root *os.Root) (*inventory, error) {
+	found := new(inventory)
+	for _, algorithm := range []string{oci.SHA256, oci.SHA512} {
+		if err := found.blobs(root, path.Join(blobsDir, algorithm), algorithm); err != nil {
+			return nil, fmt.Errorf("scan the cache: %w", err)
+		}
+	}
+	err := each(root, partialDir, func(name string, info fs.FileInfo) error {
+		d, ok := parseDigestFile(name)
+		found.add(path.Join(partialDir, name), info, file{digest: d}, ok)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("scan the cache: %w", err)
+	}
+	return found, nil
+}
+
+// blobs looks at the directories of one algorithm.
+func (found *inventory) blobs(root *os.Root, dir, algorithm string) error {
+	return each(root, dir, func(digits string, info fs.FileInfo) error {
+		if !info.IsDir() || len(digits) != shard {
+			found.add(path.Join(dir, digits), info, file{}, false)
+			return nil
+		}
+		return each(root, path.Join(dir, digits), func(name string, info fs.FileInfo) error {
+			d, err := oci.ParseDigest(algorithm + ":" + name)
+			found.add(path.Join(dir, digits, name), info, file{digest: d, whole: true}, err == nil && name[:shard] == digits)
+			return nil
+		})
+	})
+}
+
+func (found *inventory) add(name string, info fs.FileInfo, f file, ok bool) {
+	if !ok || !info.Mode().IsRegular() {
+		if found.strange++; found.strange == 1 {
+			found.firstStrange = name
+		}
+		return
+	}
+	f.size, f.used = info.Size(), usedAt(info)
+	found.files = append(found.files, f)
+}
+
+// readAtOnce is how many names of a directory are read at a time.
+const readAtOnce = 1024
+
+// each calls f for all that a directory has. A directory that does not exist has
+// nothing.
+func each(root *os.Root, dir string, f func(name string, info fs.FileInfo) error) error {
+	d, err := root.Open(dir)
+	if err != nil {
+		if isGone(err) {
+			return nil
+		}
+		return err
+	}
+	defer d.Close()
+	for {
+		names, err := d.Readdirnames(readAtOnce)
+		for _, name := range names {
+			info, err := root.Lstat(path.Join(dir, name))
+			if isGone(err) {
+				continue
+			}
+			if err == nil {
+				err = f(name, info)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
