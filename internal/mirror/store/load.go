@@ -25,10 +25,10 @@ type loader struct {
 func loadRepositories(root *os.Root, log *zap.Logger, has func(oci.Digest) bool, tidy bool) (*repositories, error) {
 	l := &loader{repositories: newRepositories(root, log), has: has, tidy: tidy}
 	err := each(root, repositoriesDir, func(registry string, info fs.FileInfo) error {
-		if r, err := oci.ParseRegistry(registry); err != nil || r != registry || !info.IsDir() {
-			return nil
+		if r, err := oci.ParseRegistry(registry); err == nil && r == registry && info.IsDir() {
+			return l.below(oci.Repository{Registry: registry})
 		}
-		return l.below(oci.Repository{Registry: registry})
+		return nil
 	})
 	if l.wrong > 0 {
 		log.Warn("records of repositories in the cache directory could not be read", zap.Int("files", l.wrong))
@@ -40,14 +40,11 @@ func loadRepositories(root *os.Root, log *zap.Logger, has func(oci.Digest) bool,
 func (l *loader) below(r oci.Repository) error {
 	dir := path.Join(repositoriesDir, r.Registry, r.Name)
 	err := each(l.root, dir, func(name string, info fs.FileInfo) error {
-		if !info.IsDir() {
-			return nil
+		// What a repository has of its own is no name of another.
+		if inner, err := oci.ParseName(path.Join(r.Name, name)); err == nil && info.IsDir() {
+			return l.below(oci.Repository{Registry: r.Registry, Name: inner})
 		}
-		inner, err := oci.ParseName(path.Join(r.Name, name))
-		if err != nil {
-			return nil // one of a repository's own
-		}
-		return l.below(oci.Repository{Registry: r.Registry, Name: inner})
+		return nil
 	})
 	if err != nil || r.Name == "" {
 		return err
