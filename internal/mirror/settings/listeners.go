@@ -74,13 +74,13 @@ func (b *builder) unsaid(e sections.Endpoint, l fileListener, at strict.Where) {
 
 // certificate holds keys against tls, with which they go.
 func (b *builder) certificate(l fileListener, t TLS, at strict.Where) {
-	for _, f := range []struct{ key, value string }{{"certificate", l.Certificate}, {"key", l.Key}} {
+	for _, f := range []struct{ key, value, example string }{{"certificate", l.Certificate, "/etc/sluice/mirror.pem"}, {"key", l.Key, "/etc/sluice/mirror.key"}} {
 		switch place := at.Sub(f.key); {
 		case b.errs().Has(place):
 		case t == TLSFiles && f.value == "":
-			b.errs().Addf(place, fmt.Sprintf("write %s = \"/etc/sluice/mirror.pem\", say", f.key), "the listener has tls = \"files\", but no %s", f.key)
+			b.errs().Addf(place, fmt.Sprintf("write %s = %q, say", f.key, f.example), "the listener has tls = \"files\", but no %s", f.key)
 		case t == TLSFiles:
-			b.absolute(f.value, place, "/etc/sluice/mirror.pem")
+			b.absolute(f.value, place, f.example)
 		case f.value != "":
 			b.errs().Addf(place, `write tls = "files", or take it out`, "%s goes with tls = \"files\" alone", f.key)
 		}

@@ -113,6 +113,9 @@ func (b *builder) private(s string, r access.Rule, at strict.Where) {
 	}
 	name, _, _ := strings.Cut(s, "/")
 	if f := b.unknownRegistry(name); f != nil {
+		if !strings.ContainsAny(name, ".:") { // the rule by which image names are read, too
+			f = strict.Faultf(fmt.Sprintf("write the registry in front, as in %q", dockerHub+"/"+s), "%q names no registry", s)
+		}
 		b.errs().Add(at, f)
 		return
 	}

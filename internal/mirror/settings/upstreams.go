@@ -126,8 +126,12 @@ func (b *builder) upstreamURL(s, name string, at strict.Where) *url.URL {
 	const fix = `write "https://" or "http://" and the host, such as "https://registry-1.docker.io"`
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		what := strict.Show(s)
+		if strings.Contains(s, "@") {
+			what = "this" // there may be a password in it
+		}
 		if name != "" {
-			b.errs().Addf(at, fix, "%s is not the URL of a registry", strict.Show(s))
+			b.errs().Addf(at, fix, "%s is not the URL of a registry", what)
 		}
 		return nil
 	case u.User != nil:
