@@ -54,11 +54,13 @@ func (s *session) refuse(tx *gate.Transaction, r refusal) {
 // for Go programs, docker among them, show nothing else of a failed CONNECT.
 func (h *Handler) appendRefusal(b []byte, r refusal, id track.ID) []byte {
 	sentence := printable(r.Sentence)
-	text := "sluice: " + sentence + "\nrequest " + id.String() + "\n"
+	text := h.program() + ": " + sentence + "\nrequest " + id.String() + "\n"
 
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(r.Kind.Status()), 10)
-	b = append(b, " sluice: "...)
+	b = append(b, ' ')
+	b = append(b, h.program()...)
+	b = append(b, ": "...)
 	b = append(b, sentence...)
 	b = append(b, "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(len(text)), 10)

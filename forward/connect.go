@@ -18,11 +18,15 @@ const established = "HTTP/1.1 200 Connection established\r\n\r\n"
 // meant for the tunnel and must never be read as a request (RFC 9931).
 func (s *session) connect(tx *gate.Transaction, h *head, n int) {
 	s.dropOrigin()
-	e := s.prepareConnect(tx, h)
+	t, e := s.prepareConnect(tx, h)
 	s.in.skip(n)
+	var end End
 	var o *gate.Origin
 	if e == nil {
-		o, e = s.dial(tx)
+		if s.h.End != nil {
+			end = s.h.End(t.host, t.port)
+		}
+		o, e = s.reach(tx, end)
 	}
 	if e != nil {
 		s.refuse(tx, refusal{Error: e})
@@ -36,20 +40,32 @@ func (s *session) connect(tx *gate.Transaction, h *head, n int) {
 	}
 	s.conn.SetWriteDeadline(time.Time{})
 	s.taken = true
+	if end != nil {
+		end.Serve(tx, o, s.conn, s.in.take())
+		return
+	}
 	tx.Relay(s.conn, o, s.in.take())
 }
 
+// reach dials what a tunnel leads to, unless that is here.
+func (s *session) reach(tx *gate.Transaction, end End) (*gate.Origin, *egress.Error) {
+	if end == nil {
+		return s.dial(tx)
+	}
+	return tx.AdmitHere(end.Admit(s.src.Client.Addr().Unmap()))
+}
+
 // prepareConnect makes the destination known to the transaction.
-func (s *session) prepareConnect(tx *gate.Transaction, h *head) *egress.Error {
+func (s *session) prepareConnect(tx *gate.Transaction, h *head) (target, *egress.Error) {
 	t, err := parseConnect(h.target)
 	if err == nil {
 		tx.ToHost(t.host, t.port)
 		err = h.checkConnect()
 	}
 	if err != nil {
-		return gate.Malformed(err.Error())
+		return t, gate.Malformed(err.Error())
 	}
-	return s.admit(tx, h, t)
+	return t, s.admit(tx, h, t)
 }
 
 // checkConnect refuses a CONNECT that frames a body, for then what is behind its

@@ -24,10 +24,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
 
+	"sluice/acl"
 	"sluice/internal/egress"
 	"sluice/internal/gate"
 	"sluice/internal/track"
@@ -43,14 +45,32 @@ type Handler struct {
 	// "sluice". In Via it is followed by a random part, by which a request that
 	// comes back is known.
 	Via string
+	// Program is what a refusal calls this program; "": "sluice".
+	Program string
 	// Self answers requests to the proxy itself, from clients that a rule names by
 	// address; nil: they are refused as malformed. It is called from many
 	// goroutines. Set it before the first request.
 	Self func(SelfRequest) SelfAnswer
+	// End is asked about each CONNECT, before the rules are, and returns what the
+	// tunnel ends in within this process; nil, of the function or what it returns: it
+	// leads to the host that it names. It is called from many goroutines. Set it before
+	// the first request.
+	End func(acl.Host, uint16) End
 
 	once sync.Once
 	name string    // in Via
 	via  [2]string // the line, by the minor version of what came in
+}
+
+// End is what a tunnel ends in that leads to no other host.
+type End interface {
+	// Admit decides about a client in the rules' stead: by what, for the record, and
+	// nil or why it is refused.
+	Admit(client netip.Addr) (rule string, e *egress.Error)
+	// Serve takes over a connection whose CONNECT was granted, and returns at once.
+	// early is what came behind the CONNECT. When the connection is closed, the place
+	// must be, and then the transaction be ended.
+	Serve(tx *gate.Transaction, place *gate.Origin, conn *net.TCPConn, early []byte)
 }
 
 func (h *Handler) pseudonym() string {
@@ -58,6 +78,13 @@ func (h *Handler) pseudonym() string {
 		return "sluice"
 	}
 	return h.Via
+}
+
+func (h *Handler) program() string {
+	if h.Program == "" {
+		return "sluice"
+	}
+	return h.Program
 }
 
 func (h *Handler) prepare() {
