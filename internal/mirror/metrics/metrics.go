@@ -23,10 +23,10 @@ import (
 
 // Options say where the figures come from that are kept elsewhere.
 type Options struct {
-	Version string                 // of this build; "": "unknown"
-	Store   func() store.Stats     // nil: there is no cache
-	Limits  func() []UpstreamState // of the upstreams that are configured; nil: none
-	State   func() State           // what the server counts by itself; nil: all of it is 0
+	Version   string                 // of this build; "": "unknown"
+	Store     func() store.Stats     // nil: there is no cache
+	Upstreams func() []UpstreamState // of the upstreams that are configured; nil: none
+	State     func() State           // what the server counts by itself; nil: all of it is 0
 }
 
 // UpstreamState is what is configured of an upstream, and what it last said of its

@@ -100,7 +100,7 @@ func docker(l upstream.Limits) func() []UpstreamState {
 }
 
 func TestAnUpstreamIsAwayUntilItAnswersAgain(t *testing.T) {
-	m := New(Options{Limits: docker(upstream.Limits{})})
+	m := New(Options{Upstreams: docker(upstream.Limits{})})
 	const up = "sluice_mirror_upstream_up"
 	want(t, m, up, "")
 	for _, step := range []struct {
@@ -167,7 +167,7 @@ func TestTheRateLimitIsWhatTheUpstreamSaid(t *testing.T) {
 		{"used up, a while ago", upstream.Limits{Limit: 100, PausedUntil: time.Now().Add(-time.Minute)}, "100", "0", "0"},
 		{"used up", upstream.Limits{Limit: 100, PausedUntil: time.Now().Add(time.Hour)}, "100", "0", ""},
 	} {
-		m := New(Options{Limits: docker(step.limits)})
+		m := New(Options{Upstreams: docker(step.limits)})
 		line := func(name, value string) {
 			if got := scrape(t, m, name+"{"); value != "" && got != name+`{upstream="docker.io"} `+value+"\n" || value == "" && step.limit == "" && got != "" {
 				t.Errorf("%s: %s", step.name, got)
@@ -244,7 +244,7 @@ func TestTheHistoryReachesBackToTheStart(t *testing.T) {
 }
 
 func TestManyAreCountedAtOnce(t *testing.T) {
-	m := New(Options{Limits: docker(upstream.Limits{})})
+	m := New(Options{Upstreams: docker(upstream.Limits{})})
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {

@@ -18,10 +18,10 @@ type Upstream struct {
 
 // Upstreams returns the state of all that are configured, in their order.
 func (m *Metrics) Upstreams() []Upstream {
-	if m.o.Limits == nil {
+	if m.o.Upstreams == nil {
 		return nil
 	}
-	configured := m.o.Limits()
+	configured := m.o.Upstreams()
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()

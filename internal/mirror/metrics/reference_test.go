@@ -19,8 +19,8 @@ import (
 // everything returns metrics that have every series once.
 func everything() *Metrics {
 	m := New(Options{
-		Store:  func() store.Stats { return store.Stats{} },
-		Limits: docker(upstream.Limits{Limit: 1}),
+		Store:     func() store.Stats { return store.Stats{} },
+		Upstreams: docker(upstream.Limits{Limit: 1}),
 	})
 	for _, how := range append(record.Hows(), "") {
 		for _, kind := range record.Kinds() {
