@@ -232,3 +232,22 @@ func TestTheRingKeepsTheLatestAlone(t *testing.T) {
 		}
 	}
 }
+
+// However many are answered, what was refused can be looked up, and the challenge that
+// every login begins with is not among it.
+func TestWhatWasRefusedIsNotLostAmongWhatWasAnswered(t *testing.T) {
+	g := record.NewRing(2)
+	g.Add(&record.Record{Status: 403, Kind: record.Manifest})
+	g.Add(&record.Record{Status: 502, Kind: record.Blob})
+	for range 50 {
+		g.Add(&record.Record{Status: 200, Kind: record.Blob})
+		g.Add(&record.Record{Status: 401, Kind: record.Ping})
+	}
+	if list := g.LatestRefused(); len(list) != 2 || list[0].Status != 502 || list[1].Status != 403 {
+		t.Errorf("%+v", list)
+	}
+	g.Add(&record.Record{Status: 401, Kind: record.Ping, Error: "the password is wrong"})
+	if list := g.LatestRefused(); list[0].Status != 401 {
+		t.Errorf("%+v", list[0])
+	}
+}
