@@ -2,6 +2,7 @@ package page_test
 
 import (
 	"fmt"
+	"sluice/internal/lab/browser"
 	"strings"
 	"testing"
 	"time"
@@ -27,61 +28,61 @@ func TestARestartOfTheProxyReplacesWhatIsShown(t *testing.T) {
 		start["version"], start["bytes_down"] = "v1.5.0", 12345
 		return start
 	})
-	b := newBrowser(t)
-	b.provokes("ERR_INCOMPLETE_CHUNKED_ENCODING")
-	b.provokes("503")
-	b.open(f.URL)
+	b := browser.New(t)
+	b.Provokes("ERR_INCOMPLETE_CHUNKED_ENCODING")
+	b.Provokes("503")
+	b.Open(f.URL)
 	f.send("tick", ticking(1, 4, object{"rate_down": 3_000_000, "requests": object{"ok": 7, "rule_denied": 6}}))
-	b.until(`document.getElementById("rate-down").value === "3000000"`)
+	b.Until(`document.getElementById("rate-down").value === "3000000"`)
 	f.send("reload", object{"time": stamp(began), "ok": false, "error": "it is not valid"})
-	b.until(`!document.getElementById("reload-failed").hidden`)
+	b.Until(`!document.getElementById("reload-failed").hidden`)
 	f.mu.Lock()
 	f.refuse = "16 others watch already"
 	f.mu.Unlock()
 	f.drop()
-	b.until(`document.body.dataset.feed === "lost" && document.getElementById("lost").textContent.includes("16 others watch already")`)
-	b.photograph("lost")
-	if old := b.text("#lost"); !strings.Contains(old, "old") {
+	b.Until(`document.body.dataset.feed === "lost" && document.getElementById("lost").textContent.includes("16 others watch already")`)
+	b.Photograph("lost")
+	if old := b.Text("#lost"); !strings.Contains(old, "old") {
 		t.Errorf("it does not say that what it shows is old: %s", old)
 	}
 	f.mu.Lock()
 	f.refuse = ""
 	f.mu.Unlock()
-	b.until(`document.body.dataset.feed === "live" && document.querySelectorAll("#tunnel-canvas .row").length === 1`)
-	if got := b.rows("destination"); len(got) != 1 || got[0] != "after.example.com:443" {
+	b.Until(`document.body.dataset.feed === "live" && document.querySelectorAll("#tunnel-canvas .row").length === 1`)
+	if got := rows(b, "destination"); len(got) != 1 || got[0] != "after.example.com:443" {
 		t.Errorf("after the restart it shows %v", got)
 	}
-	if got := b.value("total-down"); got != "12345" {
+	if got := b.Value("total-down"); got != "12345" {
 		t.Errorf("it has %s bytes", got)
 	}
-	if hidden := b.eval(`document.getElementById("outcome-table").hidden && document.getElementById("lost").hidden && document.getElementById("reload-failed").hidden`); hidden != "true" {
+	if hidden := b.Eval(`document.getElementById("outcome-table").hidden && document.getElementById("lost").hidden && document.getElementById("reload-failed").hidden`); hidden != "true" {
 		t.Error("refusals of before, or the notice, are still shown")
 	}
-	if got := b.text("#changed"); !strings.Contains(got, "v1.5.0") {
+	if got := b.Text("#changed"); !strings.Contains(got, "v1.5.0") {
 		t.Errorf("it does not tell of the new version: %q", got)
 	}
 }
 
 func TestAConnectionThatFallsSilentIsMadeAnew(t *testing.T) {
 	f := newFeed(t, func() object { return starting() })
-	b := newBrowser(t)
-	call(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: hurried + `
+	b := browser.New(t)
+	browser.Call(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: hurried + `
 		window.states = [];
 		document.addEventListener("DOMContentLoaded", () => new MutationObserver(() => window.states.push(document.body.dataset.feed)).observe(document.body, { attributeFilter: ["data-feed"] }));`})
-	b.open(f.URL)
-	b.until(`window.states.join(" ").includes("live lost connecting live")`)
+	b.Open(f.URL)
+	b.Until(`window.states.join(" ").includes("live lost connecting live")`)
 }
 
 func TestATabThatNobodySeesCostsTheProxyNothing(t *testing.T) {
 	f := newFeed(t, func() object { return starting() })
-	b := newBrowser(t)
-	call(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: hurried + `
+	b := browser.New(t)
+	browser.Call(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: hurried + `
 		window.away = false;
 		Object.defineProperty(document, "hidden", { get: () => window.away });
 		window.turn = (away) => { window.away = away; document.dispatchEvent(new Event("visibilitychange")); return true; };`})
-	b.open(f.URL)
-	b.eval(`window.turn(true)`)
-	b.until(`document.body.dataset.feed === "paused"`)
+	b.Open(f.URL)
+	b.Eval(`window.turn(true)`)
+	b.Until(`document.body.dataset.feed === "paused"`)
 	for deadline := time.Now().Add(20 * time.Second); f.reading() > 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it reads on")
@@ -91,28 +92,28 @@ func TestATabThatNobodySeesCostsTheProxyNothing(t *testing.T) {
 	if n := f.reading(); n != 0 {
 		t.Errorf("a hidden tab has %d connections", n)
 	}
-	b.eval(`window.turn(false)`)
-	b.until(`document.body.dataset.feed === "live"`)
+	b.Eval(`window.turn(false)`)
+	b.Until(`document.body.dataset.feed === "live"`)
 }
 
 func TestReloadsAndDrainsAreToldAtTheTop(t *testing.T) {
 	f := newFeed(t, func() object { return starting(four()...) })
-	b := newBrowser(t)
-	b.open(f.URL)
-	b.until(`!document.getElementById("reloaded").hidden`) // before the page was opened
+	b := browser.New(t)
+	b.Open(f.URL)
+	b.Until(`!document.getElementById("reloaded").hidden`) // before the page was opened
 	f.send("reload", object{"time": stamp(began), "ok": false, "error": "sluice.toml:3:1: there is no key \"rules\""})
-	b.until(`document.getElementById("reload-failed").textContent.includes("sluice.toml:3:1")`)
+	b.Until(`document.getElementById("reload-failed").textContent.includes("sluice.toml:3:1")`)
 	f.send("reload", object{"time": stamp(began), "ok": true})
-	b.until(`document.getElementById("reload-failed").hidden && !document.getElementById("reloaded").hidden`)
-	if iso := b.eval(`document.getElementById("reload-time").title`); iso != stamp(began) {
+	b.Until(`document.getElementById("reload-failed").hidden && !document.getElementById("reloaded").hidden`)
+	if iso := b.Eval(`document.getElementById("reload-time").title`); iso != stamp(began) {
 		t.Errorf("the reload was at %s", iso)
 	}
 	f.send("tick", ticking(1, 4, object{"draining": true}))
-	b.until(`!document.getElementById("draining").hidden`)
+	b.Until(`!document.getElementById("draining").hidden`)
 	f.send("tick", ticking(2, 0, object{"draining": true, "closed": []string{"0000000000000001", "0000000000000002", "0000000000000003", "0000000000000004"}}))
-	b.until(`!document.getElementById("tunnel-empty").hidden`)
-	b.photograph("draining")
-	if got := b.text("#tunnel-empty"); got != "No tunnel is open. Clients connect to :3128 or :1080." {
+	b.Until(`!document.getElementById("tunnel-empty").hidden`)
+	b.Photograph("draining")
+	if got := b.Text("#tunnel-empty"); got != "No tunnel is open. Clients connect to :3128 or :1080." {
 		t.Errorf("without tunnels it says %q", got)
 	}
 }
@@ -120,8 +121,8 @@ func TestReloadsAndDrainsAreToldAtTheTop(t *testing.T) {
 // A scan drives its own refusals out of the list, and nobody else's.
 func TestAScanHidesNoRefusalOfOthers(t *testing.T) {
 	f := newFeed(t, func() object { return starting() })
-	b := newBrowser(t)
-	b.open(f.URL)
+	b := browser.New(t)
+	b.Open(f.URL)
 	refusals := func(first, n int, client func(i int) string) (list []object) {
 		for i := range n {
 			o := tunnelObject(first-i, client(i), "denied.example.com")
@@ -131,7 +132,7 @@ func TestAScanHidesNoRefusalOfOthers(t *testing.T) {
 		return list
 	}
 	f.send("tick", ticking(1, 0, object{"refused": refusals(1, 1, func(int) string { return "192.0.2.7" })}))
-	b.until(`document.getElementById("refusal-rows").textContent.includes("192.0.2.7")`)
+	b.Until(`document.getElementById("refusal-rows").textContent.includes("192.0.2.7")`)
 	for n := 2; n < 6; n++ {
 		f.send("tick", ticking(n, 0, object{"refused": refusals(1000*n, 100, func(i int) string {
 			if i%2 == 0 {
@@ -140,11 +141,11 @@ func TestAScanHidesNoRefusalOfOthers(t *testing.T) {
 			return fmt.Sprintf("2001:db8::%d:%d", n, i) // a /64 is one client
 		})}))
 	}
-	b.until(`document.getElementById("refusal-rows").textContent.includes("2001:db8::5:")`)
-	if shown := b.text("#refusal-rows"); !strings.Contains(shown, "192.0.2.7") {
+	b.Until(`document.getElementById("refusal-rows").textContent.includes("2001:db8::5:")`)
+	if shown := b.Text("#refusal-rows"); !strings.Contains(shown, "192.0.2.7") {
 		t.Error("the refusal of another client is gone")
 	}
-	if n := b.eval(`document.querySelectorAll("#refusal-rows > li").length`); n != "100" {
+	if n := b.Eval(`document.querySelectorAll("#refusal-rows > li").length`); n != "100" {
 		t.Errorf("%s refusals are shown", n)
 	}
 }

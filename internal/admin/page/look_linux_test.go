@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"sluice/internal/lab/browser"
 	"testing"
 	"time"
 )
@@ -130,33 +131,33 @@ func TestThePageIsPhotographedInLightAndDarkWideAndNarrow(t *testing.T) {
 			},
 		}
 	}
-	b := newBrowser(t)
-	b.view(1400, 1010, "light")
-	b.open(f.URL)
+	b := browser.New(t)
+	b.View(1400, 1010, "light")
+	b.Open(f.URL)
 	for n := range 290 {
 		f.send("tick", e.tick(n+1))
 		if n%32 == 31 {
 			time.Sleep(100 * time.Millisecond)
 		}
 	}
-	b.until(`document.getElementById("plot-empty").hidden && document.querySelectorAll("#client-rows tr").length > 3`)
+	b.Until(`document.getElementById("plot-empty").hidden && document.querySelectorAll("#client-rows tr").length > 3`)
 	time.Sleep(300 * time.Millisecond)
-	b.eval(`document.querySelector(".explain[aria-label*=telemetry]").click()`)
-	b.until(`document.querySelector(".explanation ol")`)
+	b.Eval(`document.querySelector(".explain[aria-label*=telemetry]").click()`)
+	b.Until(`document.querySelector(".explanation ol")`)
 	for _, scheme := range []string{"light", "dark"} {
 		for _, width := range []int64{1400, 1920, 400, 360} {
-			b.view(width, 1010, scheme)
+			b.View(width, 1010, scheme)
 			time.Sleep(200 * time.Millisecond)
-			b.photograph(fmt.Sprintf("%s-%d", scheme, width))
-			height := b.eval("document.documentElement.scrollHeight")
-			if wide := b.eval("document.documentElement.scrollWidth > innerWidth"); wide != "false" {
+			b.Photograph(fmt.Sprintf("%s-%d", scheme, width))
+			height := b.Eval("document.documentElement.scrollHeight")
+			if wide := b.Eval("document.documentElement.scrollWidth > innerWidth"); wide != "false" {
 				t.Errorf("at %d pixels it is wider than the window", width)
 			}
 			var h int64
 			fmt.Sscan(height, &h)
-			b.view(width, h, scheme)
+			b.View(width, h, scheme)
 			time.Sleep(200 * time.Millisecond)
-			b.photograph(fmt.Sprintf("%s-%d-whole", scheme, width))
+			b.Photograph(fmt.Sprintf("%s-%d-whole", scheme, width))
 		}
 	}
 }

@@ -1,12 +1,7 @@
 // Package page is the page at the root of the admin address: what passes through
 // the proxy now, for an operator's browser. It is static files; all that it shows
 // it gets from the admin interface beside it (events, explain, tunnels, config),
-// which belongs to package admin.
-//
-// The files are what browsers run: JavaScript modules without a build step, and
-// nothing from another origin. Hosts, users, paths and reasons in the feed are
-// chosen by clients, so that all text goes into the page as text, and the headers
-// keep a browser from taking any of it as markup even if it did not.
+// which belongs to package admin. What it shares with other pages is in package pages.
 //
 // The plot is SVG of our own rather than a vendored library such as uPlot: it has
 // two series of at most 600 points drawn once a second, which is a page of code
@@ -16,81 +11,14 @@
 package page
 
 import (
-	"bytes"
 	"embed"
-	"fmt"
-	"io/fs"
 	"net/http"
-	"path"
-	"time"
+
+	"sluice/internal/admin/pages"
 )
 
 //go:embed assets
 var assets embed.FS
 
-// types are given here, not asked of the machine, whose own table may differ.
-var types = map[string]string{
-	".html": "text/html; charset=utf-8",
-	".css":  "text/css; charset=utf-8",
-	".js":   "text/javascript; charset=utf-8",
-	".svg":  "image/svg+xml",
-}
-
-// headers go with each file. The policy allows this origin alone, no frame around
-// the page (or another site could lay its own buttons over those that kill), and
-// no text that becomes markup.
-var headers = map[string]string{
-	"Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
-		"require-trusted-types-for 'script'; trusted-types 'none'",
-	"X-Frame-Options":              "DENY",
-	"X-Content-Type-Options":       "nosniff",
-	"Referrer-Policy":              "no-referrer",
-	"Cross-Origin-Opener-Policy":   "same-origin",
-	"Cross-Origin-Resource-Policy": "same-origin",
-	"Cache-Control":                "no-store",
-}
-
-// Handler serves the page at / and its files under /page/, to GET and HEAD; all
-// other paths are answered 404, as JSON.
-func Handler() http.Handler {
-	files := make(map[string][]byte)
-	list, err := fs.ReadDir(assets, "assets")
-	if err != nil {
-		panic(err) // they are part of the program
-	}
-	for _, entry := range list {
-		body, err := fs.ReadFile(assets, path.Join("assets", entry.Name()))
-		if err != nil {
-			panic(err)
-		}
-		files["/page/"+entry.Name()] = body
-	}
-	files["/"] = files["/page/index.html"]
-	delete(files, "/page/index.html")
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for name, value := range headers {
-			w.Header().Set(name, value)
-		}
-		body, ok := files[r.URL.Path]
-		switch {
-		case !ok:
-			refuse(w, http.StatusNotFound, "there is nothing at this path")
-		case r.Method != http.MethodGet && r.Method != http.MethodHead:
-			w.Header().Set("Allow", "GET, HEAD")
-			refuse(w, http.StatusMethodNotAllowed, "the page can only be read")
-		default:
-			name := r.URL.Path
-			if name == "/" {
-				name = "index.html"
-			}
-			w.Header().Set("Content-Type", types[path.Ext(name)])
-			http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(body))
-		}
-	})
-}
-
-func refuse(w http.ResponseWriter, status int, sentence string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	fmt.Fprintf(w, "{\"error\":%q}\n", sentence)
-}
+// Handler serves the page at / and its files under /page/.
+func Handler() http.Handler { return pages.Handler(assets) }

@@ -71,7 +71,7 @@ func TestAllThatThePageNamesIsThere(t *testing.T) {
 
 // So there is nothing to take back for those who ask for reduced motion.
 func TestNothingOnThePageMovesByItself(t *testing.T) {
-	style := get("GET", "/page/page.css").Body.String()
+	style := get("GET", "/page/style.css").Body.String() + get("GET", "/page/page.css").Body.String()
 	for _, motion := range []string{"animation", "transition", "smooth", "@keyframes"} {
 		if strings.Contains(style, motion) {
 			t.Errorf("the style sheet has %s", motion)

@@ -3,6 +3,7 @@ package page_test
 import (
 	"fmt"
 	"slices"
+	"sluice/internal/lab/browser"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,9 +43,9 @@ func moved(list ...any) []any {
 }
 
 // firstLetters tells rows by the first letters of their destinations.
-func (b *browser) firstLetters() string {
+func firstLetters(b *browser.Tab) string {
 	var letters strings.Builder
-	for _, destination := range b.rows("destination") {
+	for _, destination := range rows(b, "destination") {
 		letters.WriteByte(destination[0])
 	}
 	return letters.String()
@@ -52,25 +53,25 @@ func (b *browser) firstLetters() string {
 
 func TestATunnelThatStopsMovingHasNoRate(t *testing.T) {
 	f := newFeed(t, func() object { return starting(four()...) })
-	b := newBrowser(t)
-	b.open(f.URL)
+	b := browser.New(t)
+	b.Open(f.URL)
 	f.send("tick", ticking(1, 4, object{"moved": moved(2, 3e6, 2e6)}))
-	b.until(`document.querySelector("#tunnel-canvas .rateDown").textContent === "2.00 MB/s"`)
+	b.Until(`document.querySelector("#tunnel-canvas .rateDown").textContent === "2.00 MB/s"`)
 	f.send("tick", ticking(2, 4, object{"rate_down": 7}))
-	b.until(`document.getElementById("rate-down").value === "7"`)
-	b.eval(`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
-	if rates := b.rows("rateDown"); !slices.Equal(rates, []string{"0", "0", "0", "0"}) {
+	b.Until(`document.getElementById("rate-down").value === "7"`)
+	b.Eval(`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
+	if rates := rows(b, "rateDown"); !slices.Equal(rates, []string{"0", "0", "0", "0"}) {
 		t.Errorf("the rates are %q", rates)
 	}
 }
 
 func TestEveryColumnSortsBothWays(t *testing.T) {
 	f := newFeed(t, func() object { return starting(four()...) })
-	b := newBrowser(t)
-	b.open(f.URL)
+	b := browser.New(t)
+	b.Open(f.URL)
 	f.send("tick", ticking(1, 4, object{"moved": moved(1, 4e6, 1e6, 2, 3e6, 2e6, 3, 2e6, 4e6, 4, 1e6, 3e6)}))
 	f.send("tick", ticking(2, 4, object{"moved": moved(1, 5e6, 9e6, 2, 9e6, 4e6, 3, 4e6, 5e6, 4, 1e6, 6e6)}))
-	b.until(`document.querySelector("#tunnel-canvas .rateDown").textContent === "8.00 MB/s"`)
+	b.Until(`document.querySelector("#tunnel-canvas .rateDown").textContent === "8.00 MB/s"`)
 	for _, c := range []struct{ column, first, then string }{
 		{"client", "bdac", "cadb"}, // as numbers: 10.0.0.1, 192.0.2.9, 192.0.2.10, 2001:db8::1
 		{"user", "dcba", "abcd"},
@@ -84,13 +85,13 @@ func TestEveryColumnSortsBothWays(t *testing.T) {
 		{"rateDown", "dbac", "cabd"},
 	} {
 		for i, want := range []string{c.first, c.then} {
-			b.eval(`document.querySelector("[data-column=` + c.column + `] button").click()`)
-			b.until(`document.querySelector("[data-column=` + c.column + `]").hasAttribute("aria-sort")`)
-			b.eval(`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
-			if got := b.firstLetters(); got != want {
+			b.Eval(`document.querySelector("[data-column=` + c.column + `] button").click()`)
+			b.Until(`document.querySelector("[data-column=` + c.column + `]").hasAttribute("aria-sort")`)
+			b.Eval(`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
+			if got := firstLetters(b); got != want {
 				t.Errorf("by %s, time %d: %s, not %s", c.column, i+1, got, want)
 			}
-			if n := b.eval(`document.querySelectorAll("[aria-sort]").length`); n != "1" {
+			if n := b.Eval(`document.querySelectorAll("[aria-sort]").length`); n != "1" {
 				t.Errorf("%s columns say that they sort", n)
 			}
 		}
@@ -99,9 +100,9 @@ func TestEveryColumnSortsBothWays(t *testing.T) {
 
 func TestTheFilterLooksInAllColumnsOrInOne(t *testing.T) {
 	f := newFeed(t, func() object { return starting(four()...) })
-	b := newBrowser(t)
-	b.open(f.URL)
-	b.eval(`document.querySelector("[data-column=destination] button").click()`)
+	b := browser.New(t)
+	b.Open(f.URL)
+	b.Eval(`document.querySelector("[data-column=destination] button").click()`)
 	for filter, want := range map[string]string{
 		"":                           "abcd",
 		"EXAMPLE":                    "abcd",
@@ -125,12 +126,12 @@ func TestTheFilterLooksInAllColumnsOrInOne(t *testing.T) {
 		"2001:db8::1":                "c",
 		"protocol:connect 192.0.2.9": "d",
 	} {
-		b.eval(`(() => { const box = document.getElementById("filter"); box.value = ` + strconv.Quote(filter) + `; box.dispatchEvent(new Event("input")); return true })()`)
-		b.eval(`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
-		if got := b.firstLetters(); got != want {
+		b.Eval(`(() => { const box = document.getElementById("filter"); box.value = ` + strconv.Quote(filter) + `; box.dispatchEvent(new Event("input")); return true })()`)
+		b.Eval(`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
+		if got := firstLetters(b); got != want {
 			t.Errorf("%q finds %q, not %q", filter, got, want)
 		}
-		empty := b.eval(`document.getElementById("tunnel-empty").hidden`)
+		empty := b.Eval(`document.getElementById("tunnel-empty").hidden`)
 		if (want == "") == (empty == "true") {
 			t.Errorf("%q: whether it says that nothing matches: %s", filter, empty)
 		}
@@ -140,40 +141,40 @@ func TestTheFilterLooksInAllColumnsOrInOne(t *testing.T) {
 // A hand that is about to kill must find the row where it was.
 func TestRowsKeepTheirPlacesWhileSomebodyIsInThem(t *testing.T) {
 	f := newFeed(t, func() object { return starting(four()...) })
-	b := newBrowser(t)
-	b.open(f.URL)
+	b := browser.New(t)
+	b.Open(f.URL)
 	f.send("tick", ticking(1, 4, object{"moved": moved(1, 0, 4e6, 2, 0, 3e6, 3, 0, 2e6, 4, 0, 1e6)}))
-	b.until(`document.querySelector("#tunnel-canvas .destination").textContent.startsWith("delta")`)
-	if got := b.firstLetters(); got != "dacb" {
+	b.Until(`document.querySelector("#tunnel-canvas .destination").textContent.startsWith("delta")`)
+	if got := firstLetters(b); got != "dacb" {
 		t.Fatalf("order %s", got)
 	}
-	b.tabTo("#tunnel-canvas button")
-	b.keys(kb.ArrowDown)
+	b.TabTo("#tunnel-canvas button")
+	b.Keys(kb.ArrowDown)
 	newer := tunnelObject(5, "192.0.2.50", "echo.example.com")
 	f.send("tick", ticking(2, 4, object{
 		"moved": moved(1, 0, 4e6, 2, 0, 3e6, 4, 0, 9e6), "closed": []string{fmt.Sprintf("%016x", 3)}, "opened": []object{newer},
 	}))
-	b.until(`document.querySelectorAll("#tunnel-canvas .row").length === 5`)
-	if got := b.firstLetters(); got != "dacbe" {
+	b.Until(`document.querySelectorAll("#tunnel-canvas .row").length === 5`)
+	if got := firstLetters(b); got != "dacbe" {
 		t.Errorf("order %s while somebody is in it", got)
 	}
-	if age := b.rows("age"); age[2] != "ended" {
+	if age := rows(b, "age"); age[2] != "ended" {
 		t.Errorf("the tunnel that ended says %v", age)
 	}
-	if label := b.eval(`document.activeElement.getAttribute("aria-label")`); label != "Kill the tunnel of 192.0.2.10 to alpha.example.com:443" {
+	if label := b.Eval(`document.activeElement.getAttribute("aria-label")`); label != "Kill the tunnel of 192.0.2.10 to alpha.example.com:443" {
 		t.Errorf("the focus is on %s", label)
 	}
 	// On the row that has ended nothing is killed.
-	b.keys(kb.ArrowDown, kb.Enter)
-	if open := b.eval(`document.getElementById("kill").open`); open != "false" {
+	b.Keys(kb.ArrowDown, kb.Enter)
+	if open := b.Eval(`document.getElementById("kill").open`); open != "false" {
 		t.Error("a tunnel that has ended is asked to be killed")
 	}
-	b.eval(`document.activeElement.blur()`)
+	b.Eval(`document.activeElement.blur()`)
 	f.send("tick", ticking(3, 4, object{}))
-	b.until(`document.querySelectorAll("#tunnel-canvas .row").length === 4`)
+	b.Until(`document.querySelectorAll("#tunnel-canvas .row").length === 4`)
 	f.send("tick", ticking(4, 4, object{"moved": moved(4, 0, 18e6, 5, 0, 1e6)}))
-	b.until(`document.querySelector("#tunnel-canvas .destination").textContent.startsWith("bravo")`)
-	if got := b.firstLetters(); got != "beda" && got != "bead" {
+	b.Until(`document.querySelector("#tunnel-canvas .destination").textContent.startsWith("bravo")`)
+	if got := firstLetters(b); got != "beda" && got != "bead" {
 		t.Errorf("order %s after", got)
 	}
 }
@@ -184,32 +185,32 @@ func TestTheFocusStaysOnItsTunnelWhereverThatGoes(t *testing.T) {
 		many = append(many, tunnelObject(i+1, "192.0.2.7", fmt.Sprintf("host-%03d.example.com", i+1)))
 	}
 	f := newFeed(t, func() object { return starting(many...) })
-	b := newBrowser(t)
-	b.open(f.URL)
-	b.eval(`document.querySelector("[data-column=destination] button").click()`)
-	b.until(`document.querySelector("#tunnel-canvas .destination").textContent.startsWith("host-001")`)
-	b.tabTo("#tunnel-canvas button")
+	b := browser.New(t)
+	b.Open(f.URL)
+	b.Eval(`document.querySelector("[data-column=destination] button").click()`)
+	b.Until(`document.querySelector("#tunnel-canvas .destination").textContent.startsWith("host-001")`)
+	b.TabTo("#tunnel-canvas button")
 	focused := func() string {
-		return b.eval(`document.activeElement.closest(".row")?.querySelector(".destination").textContent ?? document.activeElement.id`)
+		return b.Eval(`document.activeElement.closest(".row")?.querySelector(".destination").textContent ?? document.activeElement.id`)
 	}
-	b.keys(kb.End)
+	b.Keys(kb.End)
 	if got := focused(); got != "host-500.example.com:443" {
 		t.Errorf("End leads to %s", got)
 	}
-	b.keys(kb.PageUp, kb.ArrowUp, kb.Home, kb.ArrowDown)
+	b.Keys(kb.PageUp, kb.ArrowUp, kb.Home, kb.ArrowDown)
 	if got := focused(); got != "host-002.example.com:443" {
 		t.Errorf("the keys lead to %s", got)
 	}
-	b.eval(`document.querySelector("[data-column=destination] button").click()`) // the other way round
-	b.eval(`(() => { document.getElementById("tunnel-rows").scrollTop = 3000; return true })()`)
-	b.eval(`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
+	b.Eval(`document.querySelector("[data-column=destination] button").click()`) // the other way round
+	b.Eval(`(() => { document.getElementById("tunnel-rows").scrollTop = 3000; return true })()`)
+	b.Eval(`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
 	if got := focused(); got != "host-002.example.com:443" {
 		t.Errorf("after sorting and scrolling the focus is on %s", got)
 	}
 	// Its own tunnel goes: no other takes the focus by itself.
-	b.eval(`(() => { document.getElementById("filter").value = "host-3"; document.getElementById("filter").dispatchEvent(new Event("input")); return true })()`)
-	b.until(`document.activeElement.id === "tunnel-rows"`)
-	if n := b.eval(`document.querySelectorAll("#tunnel-canvas [tabindex='0']").length`); n != "1" {
+	b.Eval(`(() => { document.getElementById("filter").value = "host-3"; document.getElementById("filter").dispatchEvent(new Event("input")); return true })()`)
+	b.Until(`document.activeElement.id === "tunnel-rows"`)
+	if n := b.Eval(`document.querySelectorAll("#tunnel-canvas [tabindex='0']").length`); n != "1" {
 		t.Errorf("Tab comes to %s rows", n)
 	}
 }
@@ -218,18 +219,18 @@ func TestTheFocusStaysOnItsTunnelWhereverThatGoes(t *testing.T) {
 // they are seen, and moving a row in the document must not take the focus from it.
 func TestRowsAreInOrderAroundTheFocus(t *testing.T) {
 	f := newFeed(t, func() object { return starting(four()...) })
-	b := newBrowser(t)
-	b.open(f.URL)
+	b := browser.New(t)
+	b.Open(f.URL)
 	for i, column := range []string{"destination", "client", "rule", "user", "protocol", "age", "destination"} {
-		b.eval(`document.querySelectorAll("#tunnel-canvas button")[` + strconv.Itoa(i%4) + `].focus()`)
-		focused := b.eval(`document.activeElement.getAttribute("aria-label")`)
+		b.Eval(`document.querySelectorAll("#tunnel-canvas button")[` + strconv.Itoa(i%4) + `].focus()`)
+		focused := b.Eval(`document.activeElement.getAttribute("aria-label")`)
 		for range 2 {
-			b.eval(`document.querySelector("[data-column=` + column + `] button").click()`)
-			b.eval(`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
-			if now := b.eval(`document.activeElement.getAttribute("aria-label")`); now != focused {
+			b.Eval(`document.querySelector("[data-column=` + column + `] button").click()`)
+			b.Eval(`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
+			if now := b.Eval(`document.activeElement.getAttribute("aria-label")`); now != focused {
 				t.Errorf("sorting by %s takes the focus from %q to %q", column, focused, now)
 			}
-			if order := b.eval(`[...document.querySelectorAll("#tunnel-canvas .row")].map((row) => row.getAttribute("aria-rowindex")).join("")`); order != "2345" {
+			if order := b.Eval(`[...document.querySelectorAll("#tunnel-canvas .row")].map((row) => row.getAttribute("aria-rowindex")).join("")`); order != "2345" {
 				t.Errorf("by %s the document has rows %s", column, order)
 			}
 		}
@@ -256,8 +257,8 @@ window.requestAnimationFrame = (draw) => frame((now) => {
 });`
 
 // costs sums up in milliseconds what of a kind was measured.
-func (b *browser) costs(kind string) string {
-	list := evaluate[[]float64](b, "window.costs."+kind)
+func costs(b *browser.Tab, kind string) string {
+	list := browser.Evaluate[[]float64](b, "window.costs."+kind)
 	if len(list) == 0 {
 		return "none"
 	}
@@ -278,10 +279,10 @@ func TestFiveThousandTunnelsLeaveAFewRowsInTheDocument(t *testing.T) {
 	const n = 5000
 	tunnels := thousands(n)
 	f := newFeed(t, func() object { return starting(tunnels...) })
-	b := newBrowser(t)
-	call(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: measured})
-	b.view(1400, 1000, "light")
-	b.open(f.URL)
+	b := browser.New(t)
+	browser.Call(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: measured})
+	b.View(1400, 1000, "light")
+	b.Open(f.URL)
 	total := make([]int64, n)
 	next := n
 	for tick := 1; tick <= 40; tick++ {
@@ -301,31 +302,36 @@ func TestFiveThousandTunnelsLeaveAFewRowsInTheDocument(t *testing.T) {
 			opened = append(opened, tunnels[at])
 		}
 		f.send("tick", ticking(tick, n, object{"moved": all, "opened": opened, "closed": closed, "rate_down": 2_400_000_000 + tick*1e7, "rate_up": 4e8}))
-		b.until(fmt.Sprintf("window.costs.tick.length === %d", tick))
+		b.Until(fmt.Sprintf("window.costs.tick.length === %d", tick))
 	}
-	if got := b.text("#tunnel-count"); got != "5,000 tunnels" {
+	if got := b.Text("#tunnel-count"); got != "5,000 tunnels" {
 		t.Errorf("it counts %s", got)
 	}
-	b.photograph("thousands-light-1400")
-	b.view(400, 900, "dark")
-	b.eval(`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
-	b.photograph("thousands-dark-400")
-	b.view(1400, 1000, "dark")
-	t.Logf("start %s", b.costs("start"))
-	t.Logf("ticks %s", b.costs("tick"))
-	t.Logf("frames %s", b.costs("frame"))
-	b.eval(`(window.costs.frame = [], true)`)
-	b.eval(`new Promise((done) => {
+	b.Photograph("thousands-light-1400")
+	b.View(400, 900, "dark")
+	b.Eval(`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
+	b.Photograph("thousands-dark-400")
+	b.View(1400, 1000, "dark")
+	t.Logf("start %s", costs(b, "start"))
+	t.Logf("ticks %s", costs(b, "tick"))
+	t.Logf("frames %s", costs(b, "frame"))
+	b.Eval(`(window.costs.frame = [], true)`)
+	b.Eval(`new Promise((done) => {
 		const rows = document.getElementById("tunnel-rows");
 		let left = 200;
 		const step = () => { rows.scrollTop += 370; --left > 0 ? requestAnimationFrame(step) : done(true); };
 		step();
 	})`)
-	t.Logf("frames while it scrolls %s", b.costs("frame"))
-	b.photograph("thousands-dark-1400")
-	if in := evaluate[int](b, `document.querySelectorAll("#tunnel-canvas .row").length`); in < 10 || in > 60 {
+	t.Logf("frames while it scrolls %s", costs(b, "frame"))
+	b.Photograph("thousands-dark-1400")
+	if in := browser.Evaluate[int](b, `document.querySelectorAll("#tunnel-canvas .row").length`); in < 10 || in > 60 {
 		t.Errorf("%d rows are in the document", in)
 	}
-	b.eval(`(() => { document.getElementById("filter").value = "new-5004."; document.getElementById("filter").dispatchEvent(new Event("input")); return true })()`)
-	b.until(`document.getElementById("tunnel-count").textContent === "1 of 5,000 tunnels"`)
+	b.Eval(`(() => { document.getElementById("filter").value = "new-5004."; document.getElementById("filter").dispatchEvent(new Event("input")); return true })()`)
+	b.Until(`document.getElementById("tunnel-count").textContent === "1 of 5,000 tunnels"`)
+}
+
+// rows returns the text of a column of the tunnels' table, from the top.
+func rows(b *browser.Tab, column string) []string {
+	return browser.Evaluate[[]string](b, `[...document.querySelectorAll("#tunnel-canvas .`+column+`")].map((cell) => cell.textContent)`)
 }

@@ -1,17 +1,18 @@
 package page_test
 
 import (
+	"sluice/internal/lab/browser"
 	"testing"
 	"time"
 )
 
 func TestFiguresAndTimesReadAsTheConfigurationSpellsThem(t *testing.T) {
 	f := newFeed(t, func() object { return starting() })
-	b := newBrowser(t)
-	b.open(f.URL)
-	b.eval(`Promise.all(["text", "address", "tunnels"].map((name) => import("/page/" + name + ".js"))).then((all) => { window.page = Object.assign({}, ...all); return true })`)
+	b := browser.New(t)
+	b.Open(f.URL)
+	b.Eval(`Promise.all(["text", "address", "tunnels"].map((name) => import("/page/" + name + ".js"))).then((all) => { window.page = Object.assign({}, ...all); return true })`)
 	at := time.Date(2026, 3, 4, 15, 6, 7, 0, time.Local)
-	b.eval(`window.at = ` + at.Format(`Date.parse("2006-01-02T15:04:05Z07:00")`))
+	b.Eval(`window.at = ` + at.Format(`Date.parse("2006-01-02T15:04:05Z07:00")`))
 	for expression, want := range map[string]string{
 		`page.size(0)`:                         "0 B",
 		`page.size(999)`:                       "999 B",
@@ -45,7 +46,7 @@ func TestFiguresAndTimesReadAsTheConfigurationSpellsThem(t *testing.T) {
 		`["2001:db8:0:1::/64", "2001:db8::/63", "2001:db8::/64", "::/0"].map((net) => +page.within(net)(page.addressKey("2001:db8:0:1::5"))).join("")`:         "1101",
 		`String(page.within("example.com")) + page.within("192.0.2.0/129") + page.within("192.0.2.0/x")`:                                                       "nullnullnull",
 	} {
-		if got := b.eval(expression); got != want {
+		if got := b.Eval(expression); got != want {
 			t.Errorf("%s is %q, not %q", expression, got, want)
 		}
 	}
@@ -55,11 +56,11 @@ func TestFiguresAndTimesReadAsTheConfigurationSpellsThem(t *testing.T) {
 // that it may stand on.
 func TestColoursContrastInLightAndDark(t *testing.T) {
 	f := newFeed(t, func() object { return starting() })
-	b := newBrowser(t)
-	b.open(f.URL)
+	b := browser.New(t)
+	b.Open(f.URL)
 	for _, scheme := range []string{"light", "dark"} {
-		b.view(1400, 900, scheme)
-		low := b.eval(`(() => {
+		b.View(1400, 900, scheme)
+		low := b.Eval(`(() => {
 			const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 			const light = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255)
 				.map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))

@@ -65,6 +65,16 @@ func writeStatus(w http.ResponseWriter, r *http.Request, status int, v any) {
 	}
 }
 
+// WriteJSON answers with text that is JSON already.
+func WriteJSON(w http.ResponseWriter, text []byte) {
+	StartJSON(w)
+	w.Write(append(Escaped(text), '\n'))
+}
+
+// Escaped returns JSON text in which all that does not print is escaped: what a client
+// has sent may be shown by a terminal.
+func Escaped(text []byte) []byte { return accesslog.AppendEscaped(nil, text) }
+
 // StartJSON says that an answer is JSON, for those that are not written at once.
 func StartJSON(w http.ResponseWriter) { w.Header().Set("Content-Type", "application/json") }
 

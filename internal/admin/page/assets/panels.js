@@ -2,7 +2,8 @@
 // destinations.
 
 import { byId, element, keyed, setText, setTitle } from "./dom.js";
-import { count, meaning, plain, rate } from "./text.js";
+import { meaning } from "./outcomes.js";
+import { count, plain, rate } from "./text.js";
 
 const minute = 60_000; // what "last minute" is
 const shown = 10; // of the top clients and destinations

@@ -3,7 +3,8 @@
 
 import { addressKey } from "./address.js";
 import { byId, element, keyed, setTime } from "./dom.js";
-import { counted, hostPort, meaning, plain } from "./text.js";
+import { meaning } from "./outcomes.js";
+import { counted, hostPort, plain } from "./text.js";
 
 const keep = 100;
 

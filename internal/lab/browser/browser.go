@@ -1,4 +1,9 @@
-package page_test
+//go:build linux
+
+// Package browser is a tab of a Chromium of its own, for tests of the pages of admin
+// addresses: it clicks and types, looks at what is shown, and fails the test when the
+// page asks for anything from elsewhere or has an error.
+package browser
 
 import (
 	"context"
@@ -22,8 +27,8 @@ import (
 	"sluice/internal/lab"
 )
 
-// browser is a tab of a Chromium of its own that looks at the page.
-type browser struct {
+// Tab is a tab that looks at a page.
+type Tab struct {
 	context.Context
 	t *testing.T
 
@@ -33,9 +38,9 @@ type browser struct {
 	expected []string // parts of errors that the test provokes
 }
 
-// newBrowser starts Chromium. It ends with the test, which fails if the page has
+// New starts Chromium. It ends with the test, which fails if the page has
 // asked for anything from elsewhere, or had an error on its console.
-func newBrowser(t *testing.T) *browser {
+func New(t *testing.T) *Tab {
 	t.Helper()
 	lab.Need(t, lab.Needs{Programs: []string{"chromium"}, Part: "the page in a browser"})
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -43,7 +48,7 @@ func newBrowser(t *testing.T) *browser {
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("no-proxy-server", true), chromedp.UserDataDir(t.TempDir()))
 	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), options...)
-	b := &browser{t: t}
+	b := &Tab{t: t}
 	ctx, end := chromedp.NewContext(allocator, chromedp.WithListener(b.listen))
 	b.Context = ctx
 	t.Cleanup(func() {
@@ -51,14 +56,14 @@ func newBrowser(t *testing.T) *browser {
 		end()
 		endAllocator()
 	})
-	b.do()
-	call(b, network.Enable, network.EnableParams{})
-	call(b, log.Enable, cdp.Empty{})
+	b.Do()
+	Call(b, network.Enable, network.EnableParams{})
+	Call(b, log.Enable, cdp.Empty{})
 	return b
 }
 
-// call runs a command of Chromium's protocol.
-func call[P, R any](b *browser, command cdp.Command[P, R], params P) R {
+// Call runs a command of Chromium's protocol.
+func Call[P, R any](b *Tab, command cdp.Command[P, R], params P) R {
 	b.t.Helper()
 	result, err := chromedp.Call(b.Context, command, params)
 	if err != nil {
@@ -67,7 +72,7 @@ func call[P, R any](b *browser, command cdp.Command[P, R], params P) R {
 	return result
 }
 
-func (b *browser) listen(event any) {
+func (b *Tab) listen(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch e := event.(type) {
@@ -90,11 +95,11 @@ func (b *browser) listen(event any) {
 	}
 }
 
-// provokes says that errors with this text are the test's own doing.
-func (b *browser) provokes(text string) { b.expected = append(b.expected, text) }
+// Provokes says that errors with this text are the test's own doing.
+func (b *Tab) Provokes(text string) { b.expected = append(b.expected, text) }
 
-// check fails the test for requests to elsewhere and for errors.
-func (b *browser) check(origin string) {
+// Check fails the test for requests to elsewhere and for errors.
+func (b *Tab) Check(origin string) {
 	b.t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -114,22 +119,22 @@ func (b *browser) check(origin string) {
 	}
 }
 
-func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
+func (b *Tab) Do(actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	if err := chromedp.Do(b.Context, actions...); err != nil {
 		b.t.Fatal(err)
 	}
 }
 
-// open looks at the page of an admin address and waits until it is live.
-func (b *browser) open(origin string) {
+// Open looks at the page of an admin address and waits until it is live.
+func (b *Tab) Open(origin string) {
 	b.t.Helper()
-	b.t.Cleanup(func() { b.check(origin) })
-	b.do(chromedp.Navigate(origin + "/"))
-	b.until(`document.body.dataset.feed === "live"`)
+	b.t.Cleanup(func() { b.Check(origin) })
+	b.Do(chromedp.Navigate(origin + "/"))
+	b.Until(`document.body.dataset.feed === "live"`)
 }
 
-func evaluate[T any](b *browser, expression string) T {
+func Evaluate[T any](b *Tab, expression string) T {
 	b.t.Helper()
 	value, err := chromedp.Run(b.Context, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
@@ -138,11 +143,11 @@ func evaluate[T any](b *browser, expression string) T {
 	return value
 }
 
-// eval evaluates an expression of JavaScript, waits if it is a promise, and returns
+// Eval evaluates an expression of JavaScript, waits if it is a promise, and returns
 // its value as text; of other types than text, as JSON.
-func (b *browser) eval(expression string) string {
+func (b *Tab) Eval(expression string) string {
 	b.t.Helper()
-	raw := evaluate[[]byte](b, expression)
+	raw := Evaluate[[]byte](b, expression)
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
 		return text
@@ -150,68 +155,62 @@ func (b *browser) eval(expression string) string {
 	return string(raw)
 }
 
-// until waits until an expression is true.
-func (b *browser) until(expression string) {
+// Until waits until an expression is true.
+func (b *Tab) Until(expression string) {
 	b.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); b.eval("Boolean("+expression+")") != "true"; time.Sleep(30 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); b.Eval("Boolean("+expression+")") != "true"; time.Sleep(30 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			b.t.Fatalf("it does not become true: %s\nthe page says: %.2000s", expression, b.eval("document.body.innerText"))
+			b.t.Fatalf("it does not become true: %s\nthe page says: %.2000s", expression, b.Eval("document.body.innerText"))
 		}
 	}
 }
 
-// text returns the text of the first element that a selector finds.
-func (b *browser) text(selector string) string {
+// Text returns the text of the first element that a selector finds.
+func (b *Tab) Text(selector string) string {
 	b.t.Helper()
 	quoted, _ := json.Marshal(selector)
-	return b.eval("document.querySelector(" + string(quoted) + ").innerText")
+	return b.Eval("document.querySelector(" + string(quoted) + ").innerText")
 }
 
-// value returns the exact value of a figure.
-func (b *browser) value(id string) string {
+// Value returns the exact value of a figure.
+func (b *Tab) Value(id string) string {
 	b.t.Helper()
-	return b.eval("document.getElementById('" + id + "').value")
+	return b.Eval("document.getElementById('" + id + "').value")
 }
 
-// rows returns the text of a column of the tunnels' table, from the top.
-func (b *browser) rows(column string) []string {
-	b.t.Helper()
-	return evaluate[[]string](b, `[...document.querySelectorAll("#tunnel-canvas .`+column+`")].map((cell) => cell.textContent)`)
-}
-
-// keys presses keys one after the other, as a keyboard does.
-func (b *browser) keys(keys ...string) {
+// Keys presses keys one after the other, as a keyboard does.
+func (b *Tab) Keys(keys ...string) {
 	b.t.Helper()
 	for _, key := range keys {
-		b.do(chromedp.KeyEvent(key))
+		b.Do(chromedp.KeyEvent(key))
 	}
 }
 
-// tabTo presses Tab until an element that the selector matches has the focus.
-func (b *browser) tabTo(selector string) {
+// TabTo presses Tab until an element that the selector matches has the focus.
+func (b *Tab) TabTo(selector string) {
 	b.t.Helper()
 	quoted, _ := json.Marshal(selector)
 	for range 80 {
-		b.keys(kb.Tab)
-		if b.eval("document.activeElement.matches("+string(quoted)+")") == "true" {
+		b.Keys(kb.Tab)
+		if b.Eval("document.activeElement.matches("+string(quoted)+")") == "true" {
 			return
 		}
 	}
 	b.t.Fatalf("Tab does not come to %s", selector)
 }
 
-// view sets the size of the window, and light or dark.
-func (b *browser) view(width, height int64, scheme string) {
+// View sets the size of the window, and light or dark.
+func (b *Tab) View(width, height int64, scheme string) {
 	b.t.Helper()
-	call(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1})
-	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+	Call(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1})
+	Call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 	})
 }
 
-// photograph writes what is in the window among the test's artifacts, which "go
+// Photograph writes what is in the window among the test's artifacts, which "go
 // test -artifacts" keeps.
-func (b *browser) photograph(name string) {
+func (b *Tab) Photograph(name string) {
 	b.t.Helper()
 	png, err := chromedp.Run(b.Context, chromedp.CaptureScreenshot())
 	if err != nil {
