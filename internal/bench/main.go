@@ -28,9 +28,8 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"sluice/internal/bench/ends"
+	"sluice/internal/bench/machine"
 	"sluice/internal/bench/peers"
 	"sluice/internal/netns"
 )
@@ -69,6 +68,10 @@ func rowNames() []string {
 	}
 	return list
 }
+
+// builtDir is the variable that tells the bench, started anew in a network
+// namespace, where it had put what it measures.
+const builtDir = "SLUICE_BENCH_DIR"
 
 // keptIn is where results are unless -out says otherwise.
 const keptIn = "internal/bench"
@@ -141,7 +144,7 @@ func run(args []string, log io.Writer) error {
 		return err
 	}
 	if dir := os.Getenv(builtDir); dir != "" {
-		if err := settleIn(); err != nil {
+		if err := machine.SettleIn(); err != nil {
 			return err
 		}
 		return measureAll(o, dir, log)
@@ -236,21 +239,16 @@ func newBench(o options, dir string, log io.Writer) (*bench, error) {
 	// One for each thread of the ends, and some: a loop that returns from the
 	// kernel shall not wait until another gives up its turn.
 	runtime.GOMAXPROCS(8)
-	var files unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
-		return nil, os.NewSyscallError("getrlimit", err)
+	files, err := machine.Files()
+	if err != nil {
+		return nil, err
 	}
-	files.Cur = files.Max
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
-		return nil, os.NewSyscallError("setrlimit", err)
-	}
-	b := &bench{options: o, log: log, dir: dir, files: files.Max}
+	b := &bench{options: o, log: log, dir: dir, files: files}
 	b.peers = peers.All(filepath.Join(dir, builtSluice), filepath.Join(dir, builtFloor))
 	if o.others != "" {
 		named := strings.Split(o.others, ",")
 		b.peers = append(b.peers[:other], slices.DeleteFunc(b.peers[other:], func(p peers.Peer) bool { return !slices.Contains(named, p.Name) })...)
 	}
-	var err error
 	if b.origin, err = ends.NewOrigin(); err != nil {
 		return nil, err
 	}

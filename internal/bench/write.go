@@ -3,17 +3,13 @@
 package main
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"sluice/internal/bench/machine"
 	"sluice/internal/bench/report"
 )
 
@@ -100,107 +96,25 @@ const method = `
   machines of their own; they make a round trip each millisecond.
 `
 
-func page(all *report.Results) string {
-	var b strings.Builder
-	b.WriteString(introduction)
-	b.WriteString("## Figures\n\n" + all.Table())
-	for _, part := range []struct {
-		title string
-		items []string
-	}{
-		{"Notes", notes(all)},
-		{"Rounds more than 25 % from their median", all.Far()},
-		{"Machine and versions", settings(all)},
-	} {
-		if len(part.items) > 0 {
-			fmt.Fprintf(&b, "\n## %s\n\n- %s\n", part.title, strings.Join(part.items, "\n- "))
-		}
-	}
-	b.WriteString(method)
-	return b.String()
-}
-
-func notes(all *report.Results) []string {
-	var list []string
-	for _, row := range all.Rows {
-		for _, n := range row.Notes {
-			list = append(list, row.Title+": "+n)
-		}
-	}
-	return list
-}
-
-// settings names the settings, each with the rows that were measured in it.
-func settings(all *report.Results) []string {
-	var texts []string
-	titles := make(map[string][]string)
-	for _, row := range all.Rows {
-		s := row.Setting
-		var versions []string
-		for name, v := range s.Versions {
-			versions = append(versions, name+" "+v)
-		}
-		slices.Sort(versions)
-		text := fmt.Sprintf("%s; %d rounds; %s; %s", s.Date, s.Rounds, s.Machine, strings.Join(versions, ", "))
-		if titles[text] == nil {
-			texts = append(texts, text)
-		}
-		titles[text] = append(titles[text], row.Name)
-	}
-	for i, text := range texts {
-		texts[i] = strings.Join(titles[text], ", ") + ": " + text
-	}
-	return texts
-}
+func page(all *report.Results) string { return all.Page(introduction, method) }
 
 // setting is what is measured today, and on what.
 func (b *bench) setting() report.Setting {
 	versions := map[string]string{
-		"Sluice": output("git", "describe", "--tags", "--always", "--dirty"),
+		"Sluice": machine.Checkout(),
 		"Go":     strings.TrimPrefix(runtime.Version(), "go"),
-		"gcc":    output("gcc", "-dumpfullversion"),
+		"gcc":    machine.Output("gcc", "-dumpfullversion"),
 	}
 	if b.binary != "" {
 		versions["Sluice"] = "as given"
 	}
 	for _, p := range b.peers {
 		if p.Package != "" {
-			versions[p.Name] = output("dpkg-query", "-W", "-f", "${Version}", p.Package)
+			versions[p.Name] = machine.Version(p.Package)
 		}
 	}
 	return report.Setting{
 		Date: time.Now().UTC().Format(time.DateOnly), Rounds: b.rounds,
-		Machine: b.machine(), Versions: versions,
+		Machine: machine.Describe(), Versions: versions,
 	}
-}
-
-func (b *bench) machine() string {
-	var u unix.Utsname
-	unix.Uname(&u)
-	var info unix.Sysinfo_t
-	unix.Sysinfo(&info)
-	return fmt.Sprintf("%d cores of %s, %d GB, Linux %s, RLIMIT_NOFILE %d, fs.pipe-user-pages-soft %s, %s, rmem %s, wmem %s",
-		runtime.NumCPU(), field("/proc/cpuinfo", "model name"), info.Totalram*uint64(info.Unit)/1e9,
-		unix.ByteSliceToString(u.Release[:]), b.files, sysctl("fs.pipe-user-pages-soft"),
-		sysctl("net.ipv4.tcp_congestion_control"), sysctl("net.ipv4.tcp_rmem"), sysctl("net.ipv4.tcp_wmem"))
-}
-
-// field finds a line "name : value" in a file.
-func field(path, name string) string {
-	text, _ := os.ReadFile(path)
-	for line := range strings.Lines(string(text)) {
-		if key, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(key) == name {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown"
-}
-
-// output is what a command prints; "unknown" if it fails.
-func output(name string, args ...string) string {
-	out, err := exec.Command(name, args...).Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
 }

@@ -47,6 +47,12 @@ type Limit struct {
 	Client string // the one address it holds for; "": any
 }
 
+// Server returns a peer that is no proxy: a program that is started by the command that
+// command returns, and listens.
+func Server(name, pkg string, command func(s Setup) ([]string, error)) Peer {
+	return Peer{Name: name, Package: pkg, command: command}
+}
+
 // All returns Sluice, the floor, and the others, in the order of tables. The two
 // paths are of programs that were built for it.
 func All(sluicePath, floorPath string) []Peer {
@@ -70,8 +76,8 @@ func All(sluicePath, floorPath string) []Peer {
 	}
 }
 
-// write puts a file into the setup's directory and returns its path.
-func (s Setup) write(name, text string) (string, error) {
+// Write puts a file into the setup's directory and returns its path.
+func (s Setup) Write(name, text string) (string, error) {
 	path := filepath.Join(s.Dir, name)
 	return path, os.WriteFile(path, []byte(text), 0o644)
 }
@@ -80,7 +86,7 @@ func (s Setup) write(name, text string) (string, error) {
 // Splicing is forced: by "option splice-auto" it does not splice once here, and
 // takes four times the CPU time; with pipes of the default size, twice.
 func haproxy(s Setup) ([]string, error) {
-	path, err := s.write("haproxy.cfg", fmt.Sprintf(`global
+	path, err := s.Write("haproxy.cfg", fmt.Sprintf(`global
 	maxconn 6000
 	tune.pipesize 1048576
 defaults
@@ -121,12 +127,12 @@ shutdown_lifetime 1 second
 		}
 		fmt.Fprintf(&b, "delay_pools 1\ndelay_class 1 1\ndelay_access 1 allow %s\ndelay_parameters 1 %d/%[2]d\n", client, s.Limit.Rate)
 	}
-	path, err := s.write("squid.conf", b.String())
+	path, err := s.Write("squid.conf", b.String())
 	return []string{"squid", "-N", "-f", path}, err
 }
 
 func tinyproxy(s Setup) ([]string, error) {
-	path, err := s.write("tinyproxy.conf", fmt.Sprintf(`Port %d
+	path, err := s.Write("tinyproxy.conf", fmt.Sprintf(`Port %d
 Listen 127.0.0.1
 Timeout 600
 MaxClients 6000
@@ -141,7 +147,7 @@ func dante(s Setup) ([]string, error) {
 	if s.Unprivileged {
 		user = "nobody"
 	}
-	path, err := s.write("danted.conf", fmt.Sprintf(`logoutput: %s/danted.log
+	path, err := s.Write("danted.conf", fmt.Sprintf(`logoutput: %s/danted.log
 internal: 127.0.0.1 port = %d
 external: 127.0.0.1
 clientmethod: none
