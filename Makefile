@@ -3,6 +3,8 @@
 #              unit tests with the race detector, and the lab of network namespaces
 # make bench   measure Sluice beside other proxies, which it installs by apt, and write
 #              internal/bench/RESULTS.md; make bench ROW=idle,start for some rows
+# make bench-mirror  the same for sluice-mirror beside docker-registry, with
+#              internal/bench/mirror/RESULTS.md
 # make fuzz    every fuzz target for a minute; FUZZ=10s for less
 # make soak    a quarter of an hour among clients, origins and a name server that
 #              misbehave, then all is counted; SOAK=2m for less, RACE=1 with the race
@@ -34,7 +36,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 # A client of registries that the lab runs, built and kept in the same way.
 CRANE       := github.com/google/go-containerregistry/cmd/crane@v0.22.1
 
-.PHONY: build test deps check lint vulnerabilities unit crane lab bench fuzz soak
+.PHONY: build test deps check lint vulnerabilities unit crane lab bench bench-mirror fuzz soak
 
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o sluice ./cmd/sluice
@@ -120,6 +122,10 @@ lab: crane
 bench:
 	@$(MAKE) --no-print-directory deps PACKAGES=internal/bench/packages.txt
 	@go run ./internal/bench -row "$(ROW)"
+
+bench-mirror:
+	@$(MAKE) --no-print-directory deps PACKAGES=internal/bench/mirror/packages.txt
+	@go run ./internal/bench/mirror -row "$(ROW)"
 
 # Minimizing an input that is only interesting would eat up the time of targets
 # that open sockets, so it is given few tries.
