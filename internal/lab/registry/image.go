@@ -37,6 +37,8 @@ type Image struct {
 	Repository, Tag string
 	// Digest is that of the manifest.
 	Digest string
+	// Config is the digest of its configuration, by which Docker and containerd know it.
+	Config string
 	// Layers are the digests of the blobs, as they are sent.
 	Layers []string
 	// Size is the sum of all blobs' bytes, as they are sent.
@@ -58,8 +60,13 @@ type platform struct {
 	OS           string `json:"os"`
 }
 
-// Push puts an image into the registry.
+// Push puts an image into the registry, for this machine's processor.
 func (r *Registry) Push(t testing.TB, repository, tag string, command []string, layers ...Layer) Image {
+	t.Helper()
+	return r.push(t, repository, tag, runtime.GOARCH, command, layers)
+}
+
+func (r *Registry) push(t testing.TB, repository, tag, processor string, command []string, layers []Layer) Image {
 	t.Helper()
 	image := Image{Repository: repository, Tag: tag}
 	diffIDs := make([]string, 0, len(layers))
@@ -71,11 +78,11 @@ func (r *Registry) Push(t testing.TB, repository, tag string, command []string, 
 		image.Size += int64(d.Size)
 	}
 	config := r.putBlob(t, repository, configType, marshal(t, map[string]any{
-		"architecture": runtime.GOARCH, "os": "linux", "created": "2026-01-01T00:00:00Z",
+		"architecture": processor, "os": "linux", "created": "2026-01-01T00:00:00Z",
 		"config": map[string]any{"Cmd": command},
 		"rootfs": map[string]any{"type": "layers", "diff_ids": diffIDs},
 	}))
-	image.Size += int64(config.Size)
+	image.Config, image.Size = config.Digest, image.Size+int64(config.Size)
 	image.manifest = marshal(t, map[string]any{
 		"schemaVersion": 2, "mediaType": manifestType, "config": config, "layers": blobs,
 	})
@@ -88,11 +95,12 @@ func (r *Registry) Push(t testing.TB, repository, tag string, command []string, 
 // machine's, for which it names the image, and another. It returns the list's digest.
 func (r *Registry) PushList(t testing.TB, image Image, tag string) string {
 	t.Helper()
-	other := r.Push(t, image.Repository, tag+"-other", nil, Noise(t, 9, 1000))
+	const foreign = "s390x"
+	other := r.push(t, image.Repository, tag+"-"+foreign, foreign, nil, []Layer{Noise(t, 9, 1000)})
 	list := marshal(t, map[string]any{
 		"schemaVersion": 2, "mediaType": listType,
 		"manifests": []descriptor{
-			{manifestType, len(other.manifest), other.Digest, &platform{"s390x", "linux"}},
+			{manifestType, len(other.manifest), other.Digest, &platform{foreign, "linux"}},
 			{manifestType, len(image.manifest), image.Digest, &platform{runtime.GOARCH, "linux"}},
 		},
 	})
