@@ -38,6 +38,16 @@ type Content struct {
 // How tells how the content came to be at hand: Hit, Miss or Joined.
 func (c *Content) How() string { return c.how }
 
+// Ended is closed when nothing more happens on disk for content that is being fetched;
+// whether it is kept is told by Get. It is nil for other content. The channel stays good
+// after Close.
+func (c *Content) Ended() <-chan struct{} {
+	if c.download == nil {
+		return nil
+	}
+	return c.download.ended
+}
+
 // Size returns the size of the whole content in bytes. It waits until that is known,
 // for as long as ctx lasts; where no upstream says it, until the end of the download.
 // It is -1 for content that is not kept and of which the upstream does not say it.

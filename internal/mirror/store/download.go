@@ -68,6 +68,8 @@ type download struct {
 	naming sync.RWMutex // held while the file gets another name
 	name   string
 
+	foreign string // a file with a part of another origin, which is to be removed; "": there is none
+
 	mu      sync.Mutex
 	is      progress
 	changed chan struct{} // closed at the next change; nil: nobody waits
@@ -75,8 +77,11 @@ type download struct {
 }
 
 // newDownload returns a download for run. The caller holds the store's mu.
-func newDownload(s *Store, e *entry, size int64, from Source) *download {
-	d := &download{store: s, entry: e, from: from, ended: make(chan struct{}), hash: e.digest.New(), name: partialPath(e.digest)}
+func newDownload(s *Store, e *entry, mark string, size int64, from Source) *download {
+	d := &download{store: s, entry: e, from: from, ended: make(chan struct{}), hash: e.digest.New(), name: partialPath(e.digest, mark)}
+	if e.mark != mark {
+		d.foreign, e.mark = partialPath(e.digest, e.mark), mark
+	}
 	d.ctx, d.cancel = context.WithCancelCause(s.ctx)
 	d.is.size = max(size, -1)
 	return d
@@ -178,6 +183,9 @@ func (d *download) transfer(t *transfer) error {
 // resume reads what is there of the content, so that the hash knows it, and returns
 // how much that is.
 func (d *download) resume() (int64, error) {
+	if d.foreign != "" {
+		return 0, d.remove(d.foreign)
+	}
 	d.store.mu.Lock()
 	there := d.entry.stored
 	d.store.mu.Unlock()
@@ -230,8 +238,10 @@ func (d *download) close() {
 }
 
 // clear removes the file.
-func (d *download) clear() error {
-	if err := d.store.root.Remove(d.name); err != nil && !isGone(err) {
+func (d *download) clear() error { return d.remove(d.name) }
+
+func (d *download) remove(name string) error {
+	if err := d.store.root.Remove(name); err != nil && !isGone(err) {
 		return err
 	}
 	d.store.mu.Lock()

@@ -13,6 +13,7 @@ type entry struct {
 	digest   oci.Digest
 	stored   int64 // bytes on disk
 	whole    bool
+	mark     string        // of where the part that is here comes from, see markOf
 	users    int           // open Contents and checks
 	download *download     // under way, or streamed only; nil otherwise
 	used     time.Time     // last

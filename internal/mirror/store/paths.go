@@ -1,6 +1,8 @@
 package store
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"path"
 	"strings"
 
@@ -34,8 +36,33 @@ func blobPath(d oci.Digest) string {
 	return path.Join(blobsDir, d.Algorithm(), digits[:shard], digits)
 }
 
-// partialPath is where content grows: partial/sha256-abcd….
-func partialPath(d oci.Digest) string { return path.Join(partialDir, digestFile(d)) }
+// partialPath is where content grows: partial/sha256-abcd…, or partial/sha256-abcd…@12ef…
+// with the mark of where it comes from.
+func partialPath(d oci.Digest, mark string) string {
+	if mark != "" {
+		mark = "@" + mark
+	}
+	return path.Join(partialDir, digestFile(d)+mark)
+}
+
+// parsePartial reads a name that partialPath gives.
+func parsePartial(name string) (d oci.Digest, mark string, ok bool) {
+	name, mark, marked := strings.Cut(name, "@")
+	d, ok = parseDigestFile(name)
+	return d, mark, ok && (!marked || len(mark) == hex.EncodedLen(markSize) && strings.Trim(mark, "0123456789abcdef") == "")
+}
+
+// markSize is how many bytes of a hash tell one origin from another.
+const markSize = 8
+
+// markOf is an origin as a part of a file's name, whatever its length.
+func markOf(origin string) string {
+	if origin == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(origin))
+	return hex.EncodeToString(sum[:markSize])
+}
 
 // digestFile is a digest as a file's name: no file system minds a colon less than
 // the tools that people use on it.

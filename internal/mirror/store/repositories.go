@@ -95,6 +95,18 @@ func (s *Store) Linked(r oci.Repository, d oci.Digest) (Link, bool) {
 	return l, ok
 }
 
+// HeldIn tells whether some repository of a registry holds content.
+func (s *Store) HeldIn(registry string, d oci.Digest) bool {
+	s.known.mu.RLock()
+	defer s.known.mu.RUnlock()
+	for k := range s.known.holders[d] {
+		if k.name.Registry == registry {
+			return true
+		}
+	}
+	return false
+}
+
 // SetTag says what a tag names. It is forgotten with the manifest that it names. The
 // errors are Link's.
 func (s *Store) SetTag(r oci.Repository, tag string, t Tag) error {

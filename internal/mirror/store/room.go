@@ -122,7 +122,7 @@ func (s *Store) Resize(maxSize int64) {
 // discard removes from disk what was taken out of the index, with all that is known
 // of repositories only for its sake.
 func (s *Store) discard(e *entry, gone chan struct{}) error {
-	name := partialPath(e.digest)
+	name := partialPath(e.digest, e.mark)
 	if e.whole {
 		name = blobPath(e.digest)
 	}

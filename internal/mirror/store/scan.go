@@ -19,7 +19,8 @@ import (
 type file struct {
 	digest oci.Digest
 	whole  bool
-	size   int64 // bytes
+	mark   string // of a part
+	size   int64  // bytes
 	used   time.Time
 }
 
@@ -27,7 +28,7 @@ func (f file) path() string {
 	if f.whole {
 		return blobPath(f.digest)
 	}
-	return partialPath(f.digest)
+	return partialPath(f.digest, f.mark)
 }
 
 // inventory is what a scan finds, blobs ahead of parts.
@@ -52,8 +53,8 @@ func scan(root *os.Root) (*inventory, error) {
 		}
 	}
 	err := each(root, partialDir, func(name string, info fs.FileInfo) error {
-		d, ok := parseDigestFile(name)
-		found.add(path.Join(partialDir, name), info, file{digest: d}, ok)
+		d, mark, ok := parsePartial(name)
+		found.add(path.Join(partialDir, name), info, file{digest: d, mark: mark}, ok)
 		return nil
 	})
 	if err != nil {

@@ -119,7 +119,7 @@ func (s *Store) load() error {
 			}
 			continue
 		}
-		e := &entry{digest: f.digest, used: f.used, saved: f.used, whole: f.whole, stored: f.size}
+		e := &entry{digest: f.digest, used: f.used, saved: f.used, whole: f.whole, stored: f.size, mark: f.mark}
 		s.index.entries[f.digest] = e
 		s.index.count(e, 1)
 	}
@@ -204,11 +204,13 @@ func (s *Store) Get(d oci.Digest) (*Content, bool) {
 }
 
 // Fetch returns content from disk, from the download that is under way, or from one
-// that it begins. Size is that of the whole content in bytes as far as the caller
+// that it begins. Origin tells where from comes from: what there is of the content
+// from an interrupted download of another origin is not used, for it may be nobody's
+// business who can only reach this one. Size is that of the whole content in bytes as far as the caller
 // knows it, -1 otherwise. It never waits for the network; what goes wrong is told by
 // the content's methods. Close the content: a download goes on without its readers
 // nevertheless.
-func (s *Store) Fetch(d oci.Digest, size int64, from Source) *Content {
+func (s *Store) Fetch(origin string, d oci.Digest, size int64, from Source) *Content {
 	for {
 		s.mu.Lock()
 		if s.closed {
@@ -227,7 +229,7 @@ func (s *Store) Fetch(d oci.Digest, size int64, from Source) *Content {
 		}
 		s.hold(e)
 		if !e.whole {
-			c := s.joinOrBegin(e, size, from)
+			c := s.joinOrBegin(e, markOf(origin), size, from)
 			s.mu.Unlock()
 			return c
 		}
@@ -242,11 +244,24 @@ func (s *Store) Fetch(d oci.Digest, size int64, from Source) *Content {
 	}
 }
 
+// Join returns content that is on its way by a download under way; false: there is
+// none.
+func (s *Store) Join(d oci.Digest, from Source) (*Content, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.index.entries[d]
+	if s.closed || e == nil || e.whole || e.download == nil {
+		return nil, false
+	}
+	s.hold(e)
+	return s.joinOrBegin(e, e.mark, -1, from), true
+}
+
 // Put keeps content that is at hand already, and returns when it is on disk. The
 // errors are ErrMismatch when the digest does not name it, ErrNotKept when there is no
 // room for it, and ErrClosed: the caller has the content nevertheless.
 func (s *Store) Put(d oci.Digest, body []byte) error {
-	c := s.Fetch(d, int64(len(body)), func(_ context.Context, offset int64) (io.ReadCloser, int64, error) {
+	c := s.Fetch("", d, int64(len(body)), func(_ context.Context, offset int64) (io.ReadCloser, int64, error) {
 		size := int64(len(body))
 		return io.NopCloser(bytes.NewReader(body[min(offset, size):])), size, nil
 	})
@@ -258,10 +273,10 @@ func (s *Store) Put(d oci.Digest, body []byte) error {
 
 // joinOrBegin returns the content of an entry that is not whole. The caller holds mu
 // and the entry.
-func (s *Store) joinOrBegin(e *entry, size int64, from Source) *Content {
+func (s *Store) joinOrBegin(e *entry, mark string, size int64, from Source) *Content {
 	c := &Content{store: s, entry: e, from: from, how: Miss}
 	if e.download == nil {
-		e.download = newDownload(s, e, size, from)
+		e.download = newDownload(s, e, mark, size, from)
 		s.downloads++
 		s.work.Go(e.download.run)
 	} else if !e.download.streamed() {

@@ -123,7 +123,7 @@ func whole(c *Content) ([]byte, error) {
 func mustFetch(t testing.TB, s *Store, content []byte) {
 	t.Helper()
 	o := &origin{content: content}
-	c := s.Fetch(oci.FromBytes(content), -1, o.fetch)
+	c := s.Fetch("", oci.FromBytes(content), -1, o.fetch)
 	got, err := whole(c)
 	if err != nil || !bytes.Equal(got, content) {
 		t.Fatalf("fetched %d bytes of %d: %v", len(got), len(content), err)
@@ -184,7 +184,7 @@ func TestContentIsFetchedOnceAndThenAtHand(t *testing.T) {
 		if _, ok := s.Get(d); ok {
 			t.Fatal("it is there before it was fetched")
 		}
-		c := s.Fetch(d, int64(size), o.fetch)
+		c := s.Fetch("", d, int64(size), o.fetch)
 		if c.How() != Miss {
 			t.Error(c.How())
 		}
@@ -201,7 +201,7 @@ func TestContentIsFetchedOnceAndThenAtHand(t *testing.T) {
 		if got, err := whole(c); err != nil || !bytes.Equal(got, content) {
 			t.Fatalf("%d bytes: %d, %v", size, len(got), err)
 		}
-		c = s.Fetch(d, -1, o.fetch)
+		c = s.Fetch("", d, -1, o.fetch)
 		if got, err := c.Bytes(context.Background(), int64(size)); err != nil || !bytes.Equal(got, content) || o.calls.Load() != 1 {
 			t.Fatalf("%d bytes: %d, %v, %d calls", size, len(got), err, o.calls.Load())
 		}
@@ -258,7 +258,7 @@ func TestAThousandReadersOfOneColdBlobAreOneRequest(t *testing.T) {
 	var misses, wrong atomic.Int64
 	sum := oci.FromBytes(content)
 	for range 1000 {
-		c := s.Fetch(sum, -1, o.fetch)
+		c := s.Fetch("", sum, -1, o.fetch)
 		if c.How() == Miss {
 			misses.Add(1)
 		}
@@ -294,7 +294,7 @@ func TestRangesOfWholeAndOfGrowingContent(t *testing.T) {
 		}
 		for _, r := range [][2]int64{{0, 0}, {0, 1}, {5, 100 << 10}, {size - 1, 1}, {size - heldBack - 1, heldBack}, {100, -1}, {size, -1}, {0, size}} {
 			t.Run(fmt.Sprint(state, r), func(t *testing.T) {
-				c := s.Fetch(oci.FromBytes(content), -1, o.fetch)
+				c := s.Fetch("", oci.FromBytes(content), -1, o.fetch)
 				defer c.Close()
 				var b bytes.Buffer
 				n, err := c.CopyTo(context.Background(), &b, r[0], r[1], nil)
@@ -307,7 +307,7 @@ func TestRangesOfWholeAndOfGrowingContent(t *testing.T) {
 				}
 			})
 		}
-		c := s.Fetch(oci.FromBytes(content), -1, o.fetch)
+		c := s.Fetch("", oci.FromBytes(content), -1, o.fetch)
 		if n, err := c.CopyTo(context.Background(), io.Discard, size-1, 2, nil); n != 1 || !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%s: beyond the end: %d, %v", state, n, err)
 		}
