@@ -49,7 +49,8 @@ func (e *end) is(authority string) bool {
 		port = "443"
 	}
 	h, err := acl.ParseHost(name)
-	if err != nil || h != e.host {
+	bracketed := strings.HasPrefix(authority, "[")
+	if err != nil || h != e.host || bracketed != h.Addr().Is6() {
 		return false
 	}
 	n, err := acl.ParsePort(port)
