@@ -1,0 +1,126 @@
+package front
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"sluice/internal/mirror/oci"
+	"sluice/internal/mirror/pull"
+	"sluice/internal/mirror/record"
+)
+
+// maxList is the most bytes of a list of tags that are read: those of some hundred
+// thousand. Registries give their longer lists in pages.
+const maxList = 16 << 20
+
+// tags answers tags/list. Lists are passed on, never kept.
+func (x *exchange) tags(req pull.Request) error {
+	n := x.values["n"]
+	if len(n) > 1 || len(n) == 1 && (n[0] == "" || strings.Trim(n[0], "0123456789") != "") {
+		return badNumber()
+	}
+	var list struct {
+		Tags []string `json:"tags"`
+	}
+	upstream, err := x.list(req, "tags/list", maxList, &list)
+	if err != nil {
+		return err
+	}
+	if list.Tags == nil {
+		list.Tags = []string{} // some registries say null
+	}
+	if len(n) == 1 && strings.Trim(n[0], "0") == "" {
+		list.Tags = []string{}
+	} else {
+		x.linkOn(upstream, "tags/list")
+	}
+	if !slices.IsSorted(list.Tags) && !slices.IsSortedFunc(list.Tags, lexical) {
+		slices.Sort(list.Tags)
+	}
+	// The name is the one that was asked for: clients compare.
+	body, err := json.Marshal(struct {
+		Name string   `json:"name"`
+		Tags []string `json:"tags"`
+	}{x.route.name, list.Tags})
+	if err != nil {
+		return fmt.Errorf("tags of %s: %w", req.Repo, err)
+	}
+	x.w.Header().Set("Content-Type", "application/json")
+	return x.write(body)
+}
+
+func lexical(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) }
+
+// index is an image index with its descriptors as they are.
+type index struct {
+	SchemaVersion int               `json:"schemaVersion"`
+	MediaType     string            `json:"mediaType"`
+	Manifests     []json.RawMessage `json:"manifests"`
+	Annotations   json.RawMessage   `json:"annotations,omitempty"`
+}
+
+// referrers answers with the list of what refers to a manifest. Where the upstream has
+// not filtered it by type, it is done here.
+func (x *exchange) referrers(req pull.Request) error {
+	path := "referrers/" + string(req.Ref.Digest)
+	var list index
+	upstream, err := x.list(req, path, oci.MaxManifest, &list)
+	if err != nil {
+		return err
+	}
+	list.SchemaVersion, list.MediaType = 2, oci.TypeIndex
+	if list.Manifests == nil {
+		list.Manifests = []json.RawMessage{}
+	}
+	if types := x.values["artifactType"]; len(types) == 1 && types[0] != "" {
+		if !applied(upstream, "artifactType") {
+			list.Manifests = slices.DeleteFunc(list.Manifests, func(d json.RawMessage) bool { return artifactType(d) != types[0] })
+		}
+		x.w.Header().Set("OCI-Filters-Applied", "artifactType")
+	}
+	x.linkOn(upstream, path)
+	body, err := json.Marshal(list)
+	if err != nil {
+		return fmt.Errorf("referrers of %s: %w", req.Ref, err)
+	}
+	x.w.Header().Set("Content-Type", oci.TypeIndex)
+	return x.write(body)
+}
+
+func applied(h http.Header, filter string) bool {
+	return slices.ContainsFunc(strings.Split(h.Get("OCI-Filters-Applied"), ","), func(s string) bool { return strings.TrimSpace(s) == filter })
+}
+
+func artifactType(descriptor json.RawMessage) string {
+	var d struct {
+		ArtifactType string `json:"artifactType"`
+	}
+	_ = json.Unmarshal(descriptor, &d) // what is no descriptor has no type
+	return d.ArtifactType
+}
+
+// list fetches a JSON object of at most limit bytes, and returns the upstream's header.
+func (x *exchange) list(req pull.Request, path string, limit int64, into any) (http.Header, error) {
+	req.Head = false // the length of the answer is only known when it has been made
+	resp, err := x.Mirror.Passed(x.r.Context(), req, path, x.passedQuery().Encode())
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	x.record.How = record.Passed
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read %s of %s: %w", path, req.Repo, err)
+	case int64(len(body)) > limit:
+		return nil, oci.Errorf(http.StatusBadGateway, oci.Unknown, "the registry's answer has more than %d bytes", limit)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return nil, oci.Errorf(http.StatusBadGateway, oci.Unknown, "the registry's answer is not what it should be").Because(err)
+	}
+	return resp.Header, nil
+}
