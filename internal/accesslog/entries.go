@@ -6,6 +6,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"sluice/internal/track"
 )
 
 // Entry is a record of what is no tunnel, for the log of another server.
@@ -16,6 +18,17 @@ type Entry struct {
 	// that they must not change any more.
 	Fields zapcore.ObjectMarshaler
 	Text   int // bytes of text that Fields holds in memory
+}
+
+// OfTunnel returns the entry of a tunnel or plain HTTP request, for a server that leaves
+// other records beside them. It keeps a copy.
+func OfTunnel(r *track.Record) Entry {
+	c := record{Record: *r, at: time.Now(), kind: ended}
+	e := Entry{Time: c.at, Message: "tunnel", Fields: &line{rec: &c.Record}, Text: c.text()}
+	if r.Protocol == track.HTTP {
+		e.Message = "request"
+	}
+	return e
 }
 
 // Entries writes entries, with the same care as a Log: to standard output or a file,

@@ -33,6 +33,18 @@ type Limits struct {
 	Few int
 }
 
+// Own returns the limits with rates of a class's own, in bytes per second; 0 leaves that
+// of all classes together.
+func (l Limits) Own(class string, download, upload int64) Limits {
+	if download != 0 {
+		l.Download, l.DownloadClass = download, class
+	}
+	if upload != 0 {
+		l.Upload, l.UploadClass = upload, class
+	}
+	return l
+}
+
 const defaultBurst = 1_000_000
 
 // Reason is which bound refused a tunnel.

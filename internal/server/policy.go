@@ -65,14 +65,7 @@ func Refuses(cfg *config.Config, a netip.AddrPort) *egress.Error {
 func limitsOf(cfg *config.Config) []limit.Limits {
 	list := make([]limit.Limits, len(cfg.Rules))
 	for i, r := range cfg.Rules {
-		l := limitsWithoutRule(cfg)
-		if r.Download != config.Unset {
-			l.Download, l.DownloadClass = int64(r.Download), r.Name
-		}
-		if r.Upload != config.Unset {
-			l.Upload, l.UploadClass = int64(r.Upload), r.Name
-		}
-		list[i] = l
+		list[i] = limitsWithoutRule(cfg).Own(r.Name, int64(r.Download), int64(r.Upload))
 	}
 	return list
 }

@@ -3,11 +3,12 @@ package server
 import (
 	"bytes"
 	"fmt"
-	"math"
 	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	osprocess "sluice/internal/process"
 )
 
 // process is what the kernel lets this process do.
@@ -16,31 +17,13 @@ type process struct {
 	warnings    []string // what will bite under load
 }
 
-// lowDescriptors is a limit under which a busy host of a few hundred clients
-// runs out.
-const lowDescriptors = 4096
-
-// maxUsefulDescriptors bounds what is asked for: a container's limit may be a
-// billion, which needs no table but confuses what is derived from it.
-const maxUsefulDescriptors = 1 << 20
-
 // inspectProcess raises RLIMIT_NOFILE to its hard limit and looks for limits that
 // will bite.
 func inspectProcess() process {
 	var p process
-	var l unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) == nil {
-		want := min(l.Max, maxUsefulDescriptors)
-		if l.Cur < want {
-			raised := unix.Rlimit{Cur: want, Max: l.Max}
-			if unix.Setrlimit(unix.RLIMIT_NOFILE, &raised) == nil {
-				l.Cur = want
-			}
-		}
-		p.descriptors = min(l.Cur, math.MaxInt32)
-		if l.Cur < lowDescriptors {
-			p.warnings = append(p.warnings, fmt.Sprintf("RLIMIT_NOFILE is %d even at its hard limit: raise it (LimitNOFILE= of the unit, --ulimit nofile= of docker run)", l.Cur))
-		}
+	var warning string
+	if p.descriptors, warning = osprocess.Descriptors(); warning != "" {
+		p.warnings = append(p.warnings, warning)
 	}
 	if w := pipeWarning(); w != "" {
 		p.warnings = append(p.warnings, w)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"sluice/internal/accesslog"
+	"sluice/internal/track"
 )
 
 // Log writes records. It is safe for concurrent use, and nobody waits for it: what
@@ -23,3 +24,7 @@ func (l Log) Record(r *Record) {
 	c := r.bounded()
 	l.Put(accesslog.Entry{Time: time.Now(), Message: "request", Fields: c, Text: c.text()})
 }
+
+// Tunnel has the record of a tunnel, or of plain HTTP, on the transparent way written. It
+// keeps a copy and returns at once.
+func (l Log) Tunnel(r *track.Record) { l.Put(accesslog.OfTunnel(r)) }

@@ -188,3 +188,7 @@ func (r *Registry) RateLimit() Limits { return r.limits.last() }
 // Close closes idle connections. Requests under way and bodies that are being read
 // come to their ends.
 func (r *Registry) Close() { r.transport.CloseIdleConnections() }
+
+// Transport reaches hosts that the upstream has its blobs on, by the same way and with
+// the same care for addresses. It follows no redirect and adds no credentials.
+func (r *Registry) Transport() http.RoundTripper { return r.transport }
