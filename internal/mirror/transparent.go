@@ -1,0 +1,112 @@
+package mirror
+
+import (
+	"context"
+	"net"
+	"net/http"
+
+	"sluice/internal/gate"
+	"sluice/internal/limit"
+	"sluice/internal/mirror/front"
+	"sluice/internal/mirror/intercept"
+	"sluice/internal/mirror/settings"
+)
+
+// transparentServer is the transparent way on its listener.
+type transparentServer struct {
+	*intercept.Proxy
+	address  string
+	listener net.Listener
+}
+
+func (t *transparentServer) Serve(ln net.Listener) error {
+	return t.Proxy.Serve(ln.(*net.TCPListener), t.address)
+}
+
+func (t *transparentServer) Shutdown(ctx context.Context) error {
+	t.listener.Close()
+	t.Drain(ctx)
+	return nil
+}
+
+func (t *transparentServer) Close() error {
+	t.listener.Close()
+	t.Proxy.Close()
+	return nil
+}
+
+func (s *Server) newTransparent(f *force, p place, ln net.Listener) (*transparentServer, error) {
+	proxy, err := intercept.New(f.tunnels, intercept.Options{
+		Registry: s.registryHandler(p.address), Tunnel: s.access.Tunnel, Passed: s.record, Log: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &transparentServer{proxy, p.address, ln}, nil
+}
+
+// registryHandler answers requests to a registry for clients who take the mirror for
+// that registry.
+func (s *Server) registryHandler(address string) func(name string) http.Handler {
+	return func(name string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.requests.Add(1)
+			defer s.requests.Add(-1)
+			defer s.recovered()
+			f := s.force.Load()
+			h := s.handler(f, settings.Listener{Address: address})
+			h.Setup = nil
+			h.ServeHTTP(w, r.WithContext(front.Connection{Registry: name}.With(r.Context())))
+		})
+	}
+}
+
+// interceptPolicy returns what package intercept decides by.
+func (s *Server) interceptPolicy(f *force) (*intercept.Policy, error) {
+	t := f.cfg.Transparent
+	p := &intercept.Policy{
+		Gate: &gate.Policy{
+			ACL: t.Policy, NoRule: tunnelLimits, Limits: make([]limit.Limits, len(t.Rules)),
+			Dialer: s.dialer(f.cfg), Handshake: f.cfg.Timeouts.Handshake, Idle: f.cfg.Timeouts.Idle,
+		},
+		Registries: make(map[string]string), Blobs: make(map[string]intercept.Blobs),
+		Admits: f.policy.AdmitsClient, Authority: f.authority, Waiting: f.cfg.Limits.Connections,
+	}
+	for i, r := range t.Rules {
+		p.Gate.Limits[i] = tunnelLimits.Own(r.Name, int64(r.Download), int64(r.Upload))
+	}
+	for _, r := range f.registries {
+		for _, host := range hostsOf(r.settings) {
+			at, err := intercept.Endpoint(host)
+			if err != nil {
+				return nil, err
+			}
+			p.Registries[at] = r.settings.Name
+		}
+	}
+	for _, r := range f.registries {
+		for _, host := range r.settings.BlobHosts {
+			at, err := intercept.Endpoint(host)
+			if err != nil {
+				return nil, err
+			}
+			if _, is := p.Registries[at]; !is {
+				p.Blobs[at] = intercept.Blobs{Registry: r.settings.Name, Transport: r.client.Transport()}
+			}
+		}
+	}
+	return p, nil
+}
+
+// tunnelLimits are those of a client of the transparent way, as the proxy has them where
+// its file says nothing. Rates have the rules that name one.
+var tunnelLimits = limit.Limits{Tunnels: 1024, New: 200}
+
+// hostsOf returns the hosts that clients ask when they mean a registry.
+func hostsOf(u settings.Upstream) []string {
+	hosts := append([]string{u.Name}, u.Aliases...)
+	if u.URL.Port() == "" && u.URL.Scheme == "https" {
+		hosts = append(hosts, u.URL.Hostname())
+	}
+	return hosts
+}
