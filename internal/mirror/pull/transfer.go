@@ -24,7 +24,7 @@ type transfers struct {
 type transfer struct {
 	registry string
 	holders  map[oci.Repository]bool // of that registry, as it says; guarded by transfers.mu
-	done     chan struct{}           // closed when it has ended, and what came of it is written
+	done     chan struct{}           // closed when it has ended, and who holds it is written
 }
 
 // of returns the download of content that is under way, or nil, and whether its
@@ -60,17 +60,29 @@ func (t *transfers) enter(r oci.Repository, d oci.Digest) (tr *transfer, begun b
 	return tr, begun
 }
 
-// leave removes a download that has ended. It returns its holders, to whom none is
-// added any more.
-func (t *transfers) leave(d oci.Digest, tr *transfer) []oci.Repository {
+// leave removes a download that has ended, unless there are holders that its caller
+// does not know yet, which it returns then.
+func (t *transfers) leave(d oci.Digest, tr *transfer, known map[oci.Repository]bool) (others []oci.Repository) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for r := range tr.holders {
+		if !known[r] {
+			others = append(others, r)
+		}
+	}
+	if others == nil {
+		delete(t.under, d)
+		close(tr.done)
+	}
+	return others
+}
+
+// drop removes a download that was none.
+func (t *transfers) drop(d oci.Digest, tr *transfer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.under, d)
-	list := make([]oci.Repository, 0, len(tr.holders))
-	for r := range tr.holders {
-		list = append(list, r)
-	}
-	return list
+	close(tr.done)
 }
 
 // begin downloads content, of which first is the answer to a request for the whole,
@@ -82,8 +94,7 @@ func (m *Mirror) begin(a asking, tr *transfer, as []upstream.Identity, first *ht
 	c := m.store.Fetch(a.Repo.Registry, d, first.ContentLength, src.fetch)
 	ended := c.Ended()
 	if c.How() != store.Miss || ended == nil {
-		m.transfers.leave(d, tr)
-		close(tr.done)
+		m.transfers.drop(d, tr) // nobody is linked to what has come from elsewhere
 		if c.How() == store.Miss { // its error is told by all of its methods
 			src.close()
 			return c
@@ -93,30 +104,38 @@ func (m *Mirror) begin(a asking, tr *transfer, as []upstream.Identity, first *ht
 	}
 	// The one who calls is a goroutine of work, so that Close waits for this one too.
 	m.work.Go(func() {
-		defer close(tr.done)
 		select {
 		case <-ended:
 		case <-m.ctx.Done():
 		}
 		src.close()
-		m.settle(d, m.transfers.leave(d, tr))
+		m.settle(d, tr)
 	})
 	return c
 }
 
-// settle links what was downloaded to those who hold it, if it is whole.
-func (m *Mirror) settle(d oci.Digest, holders []oci.Repository) {
-	c, ok := m.store.Get(d)
-	if !ok {
-		return
+// settle links what was downloaded to those who hold it, if it is whole, and ends the
+// transfer: there is no moment when it is neither under way nor linked.
+func (m *Mirror) settle(d oci.Digest, tr *transfer) {
+	c, whole := m.store.Get(d)
+	if whole {
+		defer c.Close()
 	}
-	defer c.Close()
-	size, err := c.Size(context.Background()) // it is whole: nothing is waited for
-	if err != nil {
-		return
-	}
-	for _, r := range holders {
-		m.link(r, d, store.Link{Size: size})
+	known := make(map[oci.Repository]bool)
+	for {
+		holders := m.transfers.leave(d, tr, known)
+		if holders == nil {
+			return
+		}
+		for _, r := range holders {
+			known[r] = true
+			if !whole {
+				continue
+			}
+			if size, err := c.Size(context.Background()); err == nil { // nothing is waited for
+				m.link(r, d, store.Link{Size: size})
+			}
+		}
 	}
 }
 
