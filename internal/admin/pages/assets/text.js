@@ -21,6 +21,10 @@ const grouped = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
 
 export const count = (n) => grouped.format(n);
 
+// A share of one, as whole per cent; what is nearly all or nearly nothing is not
+// rounded to it.
+export const percent = (share) => `${share > 0.995 && share < 1 ? 99 : share > 0 && share < 0.005 ? 1 : Math.round(share * 100)}%`;
+
 export const counted = (n, one, many = one + "s") => `${count(n)} ${n === 1 ? one : many}`;
 
 const two = (n) => String(n).padStart(2, "0");
