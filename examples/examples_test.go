@@ -36,6 +36,11 @@ func tests() map[string]func(t *testing.T, path string) {
 		"grafana-dashboard.json":              testDashboard,
 		"sluice.service.d/notify-reload.conf": testNotifyReload,
 		"sluice.socket":                       testSocket,
+		"mirror.toml":                         testMirrorConfiguration,
+		"sluice-mirror.service":               testMirrorUnit,
+		"compose-mirror.yaml":                 testMirrorCompose,
+		"mirror/daemon.json":                  testDaemon,
+		"mirror/certs.d/docker.io/hosts.toml": testHosts,
 	}
 }
 
