@@ -1,4 +1,4 @@
-# make build   the binary, ./sluice
+# make build   the binaries, ./sluice and ./sluice-mirror
 # make test    everything that CI runs: installs what it lacks by apt, then checks,
 #              unit tests with the race detector, and the lab of network namespaces
 # make bench   measure Sluice beside other proxies, which it installs by apt, and write
@@ -39,7 +39,7 @@ CRANE       := github.com/google/go-containerregistry/cmd/crane@v0.22.1
 .PHONY: build test deps check lint vulnerabilities unit crane lab bench bench-mirror fuzz soak
 
 build:
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o sluice ./cmd/sluice
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o . ./cmd/sluice ./cmd/sluice-mirror
 
 # One after the other, even under make -j: they share two cores with what they time.
 test:

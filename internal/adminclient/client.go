@@ -4,6 +4,7 @@
 package adminclient
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -94,6 +95,35 @@ func (c *Client) Get(ctx context.Context, path string, query url.Values, answer 
 // Delete is Get with the method DELETE.
 func (c *Client) Delete(ctx context.Context, path string, query url.Values, answer any) error {
 	return c.decode(ctx, http.MethodDelete, path, query, answer)
+}
+
+// Post is Get with the method POST.
+func (c *Client) Post(ctx context.Context, path string, query url.Values, answer any) error {
+	return c.decode(ctx, http.MethodPost, path, query, answer)
+}
+
+// maxLine is the longest line of an answer in lines, in bytes.
+const maxLine = 1 << 20
+
+// PostLines has a POST whose answer is lines of text, and takes each as it comes. The
+// error is *Error if the proxy refuses, or that of take, which ends the reading.
+func (c *Client) PostLines(ctx context.Context, path string, query url.Values, take func(line []byte) error) error {
+	resp, err := c.do(ctx, http.MethodPost, path, query)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		if err := take(lines.Bytes()); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("the answer to POST %s: %w", path, err)
+	}
+	return nil
 }
 
 func (c *Client) decode(ctx context.Context, method, path string, query url.Values, answer any) error {

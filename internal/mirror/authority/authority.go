@@ -83,6 +83,21 @@ func open(dir string, names []string, now func() time.Time) (*Authority, error) 
 	return a, nil
 }
 
+// Find is Open for an authority that is there: where there is none it makes none, and
+// the error is fs.ErrNotExist.
+func Find(dir string, names []string) (*Authority, error) {
+	hosts, err := parseNames(names)
+	if err != nil {
+		return nil, err
+	}
+	a, err := load(filepath.Join(dir, file), time.Now)
+	if err != nil {
+		return nil, err
+	}
+	a.serve(hosts)
+	return a, nil
+}
+
 // Renew makes a new authority for these names and puts it in the place of the one in
 // the directory, if there is one. Every client has to be told to trust it; a mirror
 // that runs goes on with the old one until it opens this.
