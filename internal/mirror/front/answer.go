@@ -78,7 +78,7 @@ func (x *exchange) fail(err error) {
 	setLength(h, int64(len(body)))
 	x.w.WriteHeader(e.Status)
 	if x.r.Method != http.MethodHead {
-		x.w.Write(body)
+		_, _ = x.w.Write(body) // a client that is gone is told nothing
 	}
 }
 

@@ -61,7 +61,7 @@ func (x *exchange) blob(req pull.Request) error {
 	if err != nil {
 		return err
 	}
-	defer b.Close()
+	defer func() { _ = b.Close() }() // what was read was checked
 	x.record.How = b.How
 	x.identify(req.Ref.Digest)
 	h := x.w.Header()
