@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-
-	"sluice/internal/mirror/oci"
 )
 
 // maxLink is the most bytes of a Link field that are read.
@@ -74,13 +72,16 @@ func isNext(params string) (next bool, rest string) {
 	return next, ""
 }
 
-// linkOn sets the Link to the next page of a list, by the path that this one was
-// asked for under.
+// linkOn sets the Link to the page of a list that the upstream names as the next.
 func (x *exchange) linkOn(upstream http.Header, path string) {
-	q, ok := nextPage(upstream)
-	if !ok {
-		return
+	if q, ok := nextPage(upstream); ok {
+		x.setLink(path, q)
 	}
+}
+
+// setLink sets the Link to another page of a list, by the path that this one was asked
+// for under.
+func (x *exchange) setLink(path string, q url.Values) {
 	q.Del("ns")
 	if ns := x.w.Header().Get("OCI-Namespace"); ns != "" {
 		q.Set("ns", ns)
@@ -102,9 +103,4 @@ func (x *exchange) passedQuery() url.Values {
 		}
 	}
 	return q
-}
-
-// badNumber is the answer to a number of tags that is none.
-func badNumber() error {
-	return oci.Errorf(http.StatusBadRequest, oci.Unsupported, "n is not a number of tags")
 }

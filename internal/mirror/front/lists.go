@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sluice/internal/mirror/oci"
@@ -19,9 +21,9 @@ const maxList = 16 << 20
 
 // tags answers tags/list. Lists are passed on, never kept.
 func (x *exchange) tags(req pull.Request) error {
-	n := x.values["n"]
-	if len(n) > 1 || len(n) == 1 && (n[0] == "" || strings.Trim(n[0], "0123456789") != "") {
-		return badNumber()
+	n, err := x.numberOfTags()
+	if err != nil {
+		return err
 	}
 	var list struct {
 		Tags []string `json:"tags"`
@@ -30,27 +32,59 @@ func (x *exchange) tags(req pull.Request) error {
 	if err != nil {
 		return err
 	}
-	if list.Tags == nil {
-		list.Tags = []string{} // some registries say null
-	}
-	if len(n) == 1 && strings.Trim(n[0], "0") == "" {
-		list.Tags = []string{}
-	} else {
+	tags, cut := x.pageOf(list.Tags, n)
+	switch {
+	case n == 0:
+	case cut:
+		x.setLink("tags/list", url.Values{"n": {strconv.Itoa(n)}, "last": {tags[n-1]}})
+	default:
 		x.linkOn(upstream, "tags/list")
-	}
-	if !slices.IsSorted(list.Tags) && !slices.IsSortedFunc(list.Tags, lexical) {
-		slices.Sort(list.Tags)
 	}
 	// The name is the one that was asked for: clients compare.
 	body, err := json.Marshal(struct {
 		Name string   `json:"name"`
 		Tags []string `json:"tags"`
-	}{x.route.name, list.Tags})
+	}{x.route.name, tags})
 	if err != nil {
 		return fmt.Errorf("tags of %s: %w", req.Repo, err)
 	}
 	x.w.Header().Set("Content-Type", "application/json")
 	return x.write(body)
+}
+
+// numberOfTags returns how many tags are asked for, or -1 for all.
+func (x *exchange) numberOfTags() (int, error) {
+	given := x.values["n"]
+	if len(given) == 0 {
+		return -1, nil
+	}
+	n, ok := parsePos(given[0])
+	if !ok || len(given) > 1 {
+		return 0, oci.Errorf(http.StatusBadRequest, oci.Unsupported, "n is not a number of tags")
+	}
+	return int(min(n, maxList)), nil
+}
+
+// pageOf puts tags in order, and does what registries do not that know neither "n" nor
+// "last", as docker-registry 2.8: the section "Listing Tags" has both. cut says that
+// there are more.
+func (x *exchange) pageOf(tags []string, n int) (page []string, cut bool) {
+	page = slices.Clone(tags)
+	if page == nil {
+		page = []string{} // some registries say null
+	}
+	if !slices.IsSorted(page) && !slices.IsSortedFunc(page, lexical) {
+		slices.Sort(page)
+	}
+	// What "last" names is never on the page behind it. Where it is not in the list, it
+	// may be no tag, and the registry's order one of its own.
+	if i := slices.Index(page, x.values.Get("last")); i >= 0 {
+		page = page[i+1:]
+	}
+	if n < 0 || len(page) <= n {
+		return page, false
+	}
+	return page[:n], true
 }
 
 func lexical(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) }

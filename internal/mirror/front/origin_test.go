@@ -35,6 +35,7 @@ type repo struct {
 	filters   bool                            // the list of referrers is filtered by the registry
 	password  string                          // for a token to pull; "": public
 	page      int                             // tags of one page of their list; 0: all
+	old       bool                            // the list of tags knows neither n nor last
 }
 
 type item struct {
@@ -194,6 +195,10 @@ func (r *repo) list(w http.ResponseWriter, req *http.Request, name string) {
 		tags = append(tags, t)
 	}
 	slices.Sort(tags)
+	if r.old {
+		_ = json.NewEncoder(w).Encode(map[string]any{"name": name, "tags": tags})
+		return
+	}
 	if last := req.URL.Query().Get("last"); last != "" {
 		tags = slices.DeleteFunc(tags, func(s string) bool { return s <= last })
 	}

@@ -326,15 +326,23 @@ func TestSpecListingTags_AsManyAsAskedForAfterTheLast(t *testing.T) {
 	for _, tag := range []string{"a", "b", "c", "d", "e"} {
 		x.hub.repo("a/b").image(tag, []byte(tag))
 	}
+	for _, old := range []bool{false, true} { // a registry that knows neither parameter
+		x.hub.repo("a/b").old = old
+		x.tagPages()
+	}
+	for _, query := range []string{"n=-1", "n=x", "n=", "n=1&n=2", "n=1%20"} {
+		x.wantError(x.get("/v2/a/b/tags/list?"+query), http.StatusBadRequest, oci.Unsupported)
+	}
+}
+
+func (x *rig) tagPages() {
+	x.t.Helper()
 	for query, want := range map[string]string{
 		"n=2": "a b", "n=99": "a b c d e", "n=2&last=b": "c d", "last=c": "d e", "last=e": "", "n=1&last=d": "e", "n=007": "a b c d e",
 	} {
 		if _, tags, _ := x.tagList("/v2/a/b/tags/list?" + query); strings.Join(tags, " ") != want {
-			t.Errorf("%s: %q", query, tags)
+			x.t.Errorf("%s: %q", query, tags)
 		}
-	}
-	for _, query := range []string{"n=-1", "n=x", "n=", "n=1&n=2", "n=1%20"} {
-		x.wantError(x.get("/v2/a/b/tags/list?"+query), http.StatusBadRequest, oci.Unsupported)
 	}
 }
 
@@ -361,7 +369,15 @@ func TestSpecListingTags_TheLinkLeadsOnThroughTheMirror(t *testing.T) {
 		repo.image(tag, []byte(tag))
 		want = append(want, tag)
 	}
-	repo.page = 2
+	for _, page := range []int{2, 0} {
+		repo.page, repo.old = page, page == 0
+		x.follow(want)
+	}
+}
+
+// follow reads a list page by page.
+func (x *rig) follow(want []string) {
+	x.t.Helper()
 	for _, path := range []string{"/v2/ghcr.io/acme/app/tags/list", "/v2/acme/app/tags/list?ns=ghcr.io", "/v2/ghcr.io/acme/app/tags/list?n=1"} {
 		var got []string
 		next := path
@@ -374,12 +390,12 @@ func TestSpecListingTags_TheLinkLeadsOnThroughTheMirror(t *testing.T) {
 			}
 			m := linkForm.FindStringSubmatch(link)
 			if m == nil {
-				t.Fatalf("%s: Link %q", next, link)
+				x.t.Fatalf("%s: Link %q", next, link)
 			}
 			next = m[1]
 		}
 		if !slices.Equal(got, want) {
-			t.Errorf("%s: %q", path, got)
+			x.t.Errorf("%s: %q", path, got)
 		}
 	}
 }
