@@ -100,6 +100,9 @@ func (s *Store) checkOnce(e *entry, f *os.File) (identity, error) {
 // check reads a file and compares its content with a digest. A file that the disk
 // cannot read is as good as a wrong one: both are ErrMismatch.
 func (s *Store) check(ctx context.Context, d oci.Digest, f *os.File) error {
+	s.mu.Lock()
+	s.counters.checked++
+	s.mu.Unlock()
 	h := d.New()
 	buf := make([]byte, downloadBuffer)
 	for at := int64(0); ; {

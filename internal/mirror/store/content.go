@@ -191,11 +191,15 @@ func (c *Content) open() error {
 		return nil
 	}
 	f, err := c.download.openFile()
-	if err != nil {
+	if isGone(err) { // for a reason that the download is about to tell
+		<-c.download.ended
+		if is := c.download.progress(); is.err != nil {
+			return is.err
+		}
 		return fmt.Errorf("%w: %w", ErrNotCached, err)
 	}
 	c.file = f
-	return nil
+	return err
 }
 
 // Bytes returns all content; ErrTooLarge when it has more than limit bytes. The other

@@ -90,7 +90,7 @@ func newDownload(s *Store, e *entry, mark string, size int64, from Source) *down
 // run does all until the content is kept, is streamed only, or has failed.
 func (d *download) run() {
 	defer close(d.ended)
-	t := &transfer{ctx: d.ctx, from: d.from, idle: d.store.idle, size: d.is.size}
+	t := &transfer{ctx: d.ctx, from: d.from, times: d.store.times, size: d.is.size}
 	err := d.guarded(t)
 	defer d.close()
 	var room *noRoom

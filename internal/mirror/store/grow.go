@@ -169,7 +169,7 @@ func (d *download) stream(t *transfer, reason error) {
 	d.change(func(is *progress) { is.size, is.streamed, d.spare = t.size, true, t })
 	after := s.left(e)
 	s.mu.Unlock()
-	time.AfterFunc(s.idle, d.dropSpare)
+	time.AfterFunc(s.times.idle, d.dropSpare)
 	after()
 }
 

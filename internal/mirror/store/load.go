@@ -40,6 +40,9 @@ func loadRepositories(root *os.Root, log *zap.Logger, has func(oci.Digest) bool,
 func (l *loader) below(r oci.Repository) error {
 	dir := path.Join(repositoriesDir, r.Registry, r.Name)
 	err := each(l.root, dir, func(name string, info fs.FileInfo) error {
+		if name == unwritten && l.tidy {
+			return l.remove(path.Join(dir, name))
+		}
 		// What a repository has of its own is no name of another.
 		if inner, err := oci.ParseName(path.Join(r.Name, name)); err == nil && info.IsDir() {
 			return l.below(oci.Repository{Registry: r.Registry, Name: inner})

@@ -3,9 +3,7 @@
 package store
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -89,39 +87,33 @@ func (found *inventory) add(name string, info fs.FileInfo, f file, ok bool) {
 	found.files = append(found.files, f)
 }
 
-// readAtOnce is how many names of a directory are read at a time.
-const readAtOnce = 1024
-
-// each calls f for all that a directory has. A directory that does not exist has
-// nothing.
+// each calls f for all that a directory has, which may remove any of it. A directory
+// that does not exist has nothing.
 func each(root *os.Root, dir string, f func(name string, info fs.FileInfo) error) error {
-	d, err := root.Open(dir)
-	if err != nil {
-		if isGone(err) {
-			return nil
-		}
+	names, err := namesIn(root, dir)
+	if err != nil && !isGone(err) {
 		return err
 	}
-	defer d.Close()
-	for {
-		names, err := d.Readdirnames(readAtOnce)
-		for _, name := range names {
-			info, err := root.Lstat(path.Join(dir, name))
-			if isGone(err) {
-				continue
-			}
-			if err == nil {
-				err = f(name, info)
-			}
-			if err != nil {
-				return err
-			}
+	for _, name := range names {
+		info, err := root.Lstat(path.Join(dir, name))
+		if isGone(err) {
+			continue
 		}
-		if errors.Is(err, io.EOF) {
-			return nil
+		if err == nil {
+			err = f(name, info)
 		}
 		if err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+func namesIn(root *os.Root, dir string) ([]string, error) {
+	d, err := root.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return d.Readdirnames(-1)
 }

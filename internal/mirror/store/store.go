@@ -28,8 +28,9 @@ import (
 )
 
 const (
-	// defaultIdle is how long a transfer may go without a byte.
+	// defaultIdle and firstPause are the times of transfers.
 	defaultIdle = time.Minute
+	firstPause  = 200 * time.Millisecond
 	// savedEvery is how long the time of an entry's last use may be known to memory
 	// alone: what a kill can make of the order of use.
 	savedEvery = time.Minute
@@ -42,7 +43,7 @@ type Store struct {
 	root  *os.Root
 	lock  *os.File
 	log   *zap.Logger
-	idle  time.Duration
+	times times
 	known *repositories
 
 	ctx    context.Context // ends with the store, because of ErrClosed
@@ -63,7 +64,7 @@ type Store struct {
 
 // counters have the names of Stats'.
 type counters struct {
-	evictions, evictedBytes, corrupt, mismatches, uncached uint64
+	evictions, evictedBytes, checked, corrupt, mismatches, uncached uint64
 }
 
 // checksAtOnce is how many files are hashed at the same time: enough to keep a disk
@@ -83,12 +84,12 @@ func Open(o Options) (*Store, error) {
 		root.Close()
 		return nil, err
 	}
-	s := &Store{root: root, lock: lock, log: o.Log, idle: o.Idle, max: o.MaxSize, index: newIndex(), checks: make(chan struct{}, checksAtOnce)}
+	s := &Store{root: root, lock: lock, log: o.Log, times: times{o.Idle, firstPause}, max: o.MaxSize, index: newIndex(), checks: make(chan struct{}, checksAtOnce)}
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}
-	if s.idle <= 0 {
-		s.idle = defaultIdle
+	if s.times.idle <= 0 {
+		s.times.idle = defaultIdle
 	}
 	s.ctx, s.end = context.WithCancelCause(context.Background())
 	if err := s.load(); err != nil {
@@ -113,7 +114,8 @@ func (s *Store) load() error {
 		return err
 	}
 	for _, f := range found.files {
-		if e := s.index.entries[f.digest]; e != nil { // a part of what is there as a whole
+		// A part of nothing, or of what is there as a whole.
+		if s.index.entries[f.digest] != nil || !f.whole && f.size == 0 {
 			if err := s.root.Remove(f.path()); err != nil {
 				return err
 			}
@@ -125,7 +127,9 @@ func (s *Store) load() error {
 	}
 	found.files.sortByUse()
 	for _, f := range found.files {
-		s.index.settle(s.index.entries[f.digest])
+		if e := s.index.entries[f.digest]; e != nil {
+			s.index.settle(e)
+		}
 	}
 	s.known, err = loadRepositories(s.root, s.log, func(d oci.Digest) bool {
 		e := s.index.entries[d]
@@ -179,7 +183,7 @@ func (s *Store) Stats() Stats {
 		Bytes: x.bytes(), Blobs: x.blobs, PartialBytes: x.partialBytes, Partials: x.partials, MaxSize: s.max,
 		Downloads: s.downloads, Reads: int(s.reads.Load()),
 		Evictions: n.evictions, EvictedBytes: n.evictedBytes,
-		Corrupt: n.corrupt, Mismatches: n.mismatches, Uncached: n.uncached,
+		Checked: n.checked, Corrupt: n.corrupt, Mismatches: n.mismatches, Uncached: n.uncached,
 	}
 }
 
@@ -206,11 +210,14 @@ func (s *Store) Get(d oci.Digest) (*Content, bool) {
 // Fetch returns content from disk, from the download that is under way, or from one
 // that it begins. Origin tells where from comes from: what there is of the content
 // from an interrupted download of another origin is not used, for it may be nobody's
-// business who can only reach this one. Size is that of the whole content in bytes as far as the caller
-// knows it, -1 otherwise. It never waits for the network; what goes wrong is told by
-// the content's methods. Close the content: a download goes on without its readers
-// nevertheless.
+// business who can only reach this one. Size is that of the whole content in bytes as
+// far as the caller knows it, -1 otherwise. It never waits for the network; what goes
+// wrong is told by the content's methods. Close the content: a download goes on
+// without its readers nevertheless.
 func (s *Store) Fetch(origin string, d oci.Digest, size int64, from Source) *Content {
+	if _, err := oci.ParseDigest(string(d)); err != nil {
+		return &Content{store: s, err: err, how: Miss}
+	}
 	for {
 		s.mu.Lock()
 		if s.closed {
@@ -266,7 +273,7 @@ func (s *Store) Put(d oci.Digest, body []byte) error {
 		return io.NopCloser(bytes.NewReader(body[min(offset, size):])), size, nil
 	})
 	defer c.Close()
-	ctx, cancel := context.WithTimeoutCause(context.Background(), s.idle, ErrBusy)
+	ctx, cancel := context.WithTimeoutCause(context.Background(), s.times.idle, ErrBusy)
 	defer cancel()
 	return c.wait(ctx) // another's download may be the one that is waited for
 }

@@ -28,7 +28,7 @@ func (c *Content) stream(w *span) error {
 	is := d.progress()
 	t := d.takeSpare()
 	if t == nil {
-		t = &transfer{from: c.from, idle: c.store.idle, at: is.got, size: is.size}
+		t = &transfer{from: c.from, times: c.store.times, at: is.got, size: is.size}
 	}
 	defer t.handOver(w.ctx)()
 	defer t.disconnect()

@@ -14,12 +14,15 @@ import (
 const (
 	// triesWithoutProgress is how often a transfer that has begun is asked for again
 	// without bringing progressBytes.
-	triesWithoutProgress = 4
+	triesWithoutProgress = 6
 	progressBytes        = 1 << 20
-	// firstPause is how long the first new try waits, about; each next one waits
-	// twice as long.
-	firstPause = 200 * time.Millisecond
 )
+
+// times of transfers.
+type times struct {
+	idle  time.Duration // how long none may go without a byte
+	pause time.Duration // how long the first new try waits, about; each next one waits twice as long
+}
 
 // errIdle says that nothing came for the idle time.
 var errIdle = errors.New("nothing came for too long")
@@ -27,11 +30,11 @@ var errIdle = errors.New("nothing came for too long")
 // transfer reads content from a Source, from an offset on to its end, and asks anew
 // where it was interrupted. It is for one goroutine at a time.
 type transfer struct {
-	ctx  context.Context
-	from Source
-	idle time.Duration
-	at   int64 // offset of the next byte
-	size int64 // of the whole content; -1: not known
+	ctx   context.Context
+	from  Source
+	times times
+	at    int64 // offset of the next byte
+	size  int64 // of the whole content; -1: not known
 
 	unread   []byte // came, and was given back
 	failed   error  // what the connection ended with, to be told by the next read
@@ -63,7 +66,7 @@ func (t *transfer) connect() error {
 	}
 	t.began = true
 	for skip > 0 {
-		t.timer.Reset(t.idle)
+		t.timer.Reset(t.times.idle)
 		n, err := io.CopyN(io.Discard, t.body, min(skip, progressBytes))
 		skip -= n
 		if err != nil {
@@ -78,7 +81,7 @@ func (t *transfer) request(offset int64) error {
 	t.disconnect()
 	t.ended, t.end = context.WithCancelCause(t.ctx)
 	end := t.end
-	t.timer = time.AfterFunc(t.idle, func() { end(errIdle) })
+	t.timer = time.AfterFunc(t.times.idle, func() { end(errIdle) })
 	body, size, err := t.from(t.ended, offset)
 	if body != nil {
 		t.body = body
@@ -137,7 +140,7 @@ func (t *transfer) read(p []byte) (int, error) {
 		if t.size >= 0 {
 			p = p[:min(int64(len(p)), t.size-t.at)]
 		}
-		t.timer.Reset(t.idle)
+		t.timer.Reset(t.times.idle)
 		n, err := t.body.Read(p)
 		t.advance(n)
 		switch {
@@ -173,7 +176,7 @@ func (t *transfer) last() error {
 	if t.body == nil {
 		return io.EOF
 	}
-	t.timer.Reset(t.idle)
+	t.timer.Reset(t.times.idle)
 	n, _ := io.ReadFull(t.body, make([]byte, 1))
 	t.disconnect()
 	if n > 0 {
@@ -208,7 +211,7 @@ func (t *transfer) reconnect() error {
 
 // pause waits longer from try to try, and not in step with other transfers.
 func (t *transfer) pause() error {
-	pause := firstPause << (t.tries - 1)
+	pause := t.times.pause << (t.tries - 1)
 	timer := time.NewTimer(pause/2 + rand.N(pause))
 	defer timer.Stop()
 	select {

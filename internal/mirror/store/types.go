@@ -84,6 +84,7 @@ type Stats struct {
 
 	Evictions    uint64 // files that made room for others
 	EvictedBytes uint64
+	Checked      uint64 // files that were read to see whether they are what they were
 	Corrupt      uint64 // files whose content was not what it was
 	Mismatches   uint64 // transfers that brought other content than was asked for, or another length
 	Uncached     uint64 // contents that were streamed only, for want of room
