@@ -189,10 +189,11 @@ func (s *Server) Serve(ctx, cut context.Context) error {
 		l.start()
 	}
 	s.mu.Unlock()
-	unwatched := s.o.Notify.Supervise(ctx, s.health())
+	watching, done := s.superviseFrom(ctx)
 	<-ctx.Done()
 	s.drain(cut)
-	unwatched()
+	watching()
+	<-done
 	return s.Close()
 }
 

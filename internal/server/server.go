@@ -25,7 +25,6 @@ import (
 	"sluice/internal/config"
 	"sluice/internal/gate"
 	"sluice/internal/limit"
-	"sluice/internal/listen"
 	"sluice/internal/metrics"
 	"sluice/internal/relay"
 	"sluice/internal/self"
@@ -50,7 +49,7 @@ type Server struct {
 	process process
 
 	waiting  *limit.Connections // those without a tunnel
-	conns    listen.Connections // those that no tunnel has taken over
+	conns    connections        // those that no tunnel has taken over
 	turned   turnedAway
 	spares   spares
 	crew     crew
@@ -190,10 +189,11 @@ func (s *Server) Serve(ctx, cut context.Context) error {
 	f := s.force.Load()
 	s.start(f.listeners, f.admin)
 	s.mu.Unlock()
-	unwatched := s.o.Notify.Supervise(ctx, s.health())
+	watching, done := s.superviseFrom(ctx)
 	<-ctx.Done()
 	s.drain(cut)
-	unwatched()
+	watching()
+	<-done
 	return s.Close()
 }
 
@@ -235,7 +235,7 @@ func (s *Server) drain(cut context.Context) {
 		defer cancel()
 		live.Drain(ctx)
 	}
-	s.conns.CloseAll()
+	s.conns.closeAll()
 	ended := make(chan struct{})
 	go func() { s.wg.Wait(); close(ended) }()
 	select {

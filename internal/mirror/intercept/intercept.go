@@ -31,7 +31,6 @@ import (
 	"sluice/forward"
 	"sluice/internal/gate"
 	"sluice/internal/limit"
-	"sluice/internal/listen"
 	"sluice/internal/mirror/authority"
 	"sluice/internal/mirror/record"
 	"sluice/internal/relay"
@@ -91,7 +90,7 @@ type Proxy struct {
 	gate    *gate.Gate
 	http    *forward.Handler
 	waiting *limit.Connections
-	open    listen.Connections // that no tunnel has taken over
+	open    connections // that no tunnel has taken over
 	tls     *tls.Config
 	inner   *handover // what the server behind TLS accepts
 	server  *http.Server

@@ -68,8 +68,9 @@ func TestAPartIsGoneOnWithByItsOriginAlone(t *testing.T) {
 			if !errors.Is(err, ErrMismatch) {
 				t.Errorf("zeros passed for content: %v", err)
 			}
-			if resumed := len(got) > 0 && bytes.HasPrefix(content, got[:min(len(got), 1<<20)]); resumed != c.resumed {
-				t.Errorf("%d bytes, of which the first are the first origin's: %v, want %v", len(got), resumed, c.resumed)
+			// Nor need a reader get any of what turns out to be wrong.
+			if len(got) > 0 && bytes.HasPrefix(content, got[:min(len(got), 1<<20)]) && !c.resumed {
+				t.Errorf("the first of %d bytes are the first origin's", len(got))
 			}
 			if first := o.offsets[0]; (first > 0) != c.resumed {
 				t.Errorf("the next origin was asked for byte %d first", first)

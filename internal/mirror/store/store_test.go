@@ -104,6 +104,7 @@ func open(t testing.TB, dir string, max int64) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.times.pause = time.Millisecond
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -248,7 +249,7 @@ func TestBothAlgorithmsAreKept(t *testing.T) {
 func TestAThousandReadersOfOneColdBlobAreOneRequest(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, 100<<20)
-	content := noise(7, 2<<20)
+	content := noise(7, 256<<10)
 	begin := make(chan struct{})
 	o := &origin{content: content, body: func(_ int64, rest []byte) io.Reader {
 		<-begin

@@ -1,0 +1,451 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"sluice/internal/mirror/oci"
+)
+
+// cut gives the first n bytes, and then an error as of a connection that broke.
+func cut(rest []byte, n int) io.Reader {
+	return io.MultiReader(bytes.NewReader(rest[:min(n, len(rest))]), brokenReader{})
+}
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, errors.New("connection reset by peer") }
+
+// hanging gives some bytes and then none, until it is closed.
+type hanging struct {
+	io.Reader
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newHanging(some []byte) *hanging {
+	return &hanging{Reader: bytes.NewReader(some), closed: make(chan struct{})}
+}
+
+func (h *hanging) Read(p []byte) (int, error) {
+	n, err := h.Reader.Read(p)
+	if errors.Is(err, io.EOF) {
+		<-h.closed
+		err = net.ErrClosed
+	}
+	return n, err
+}
+
+func (h *hanging) Close() error {
+	h.once.Do(func() { close(h.closed) })
+	return nil
+}
+
+func TestAnInterruptedDownloadGoesOnWhereItWas(t *testing.T) {
+	content := noise(11, 3<<20)
+	for name, o := range map[string]*origin{
+		"by Range":                     {content: content},
+		"by an upstream without Range": {content: content, noRange: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o.body = func(call int64, rest []byte) io.Reader {
+				switch call {
+				case 1:
+					return cut(rest, 1<<20)
+				case 2: // less than was announced, and no error
+					return bytes.NewReader(rest[:min(2<<20, len(rest)-1)])
+				}
+				return bytes.NewReader(rest)
+			}
+			dir := t.TempDir()
+			s := open(t, dir, 100<<20)
+			c := s.Fetch("", oci.FromBytes(content), -1, o.fetch)
+			got, err := whole(c)
+			if err != nil || !bytes.Equal(got, content) {
+				t.Fatalf("%d bytes, %v", len(got), err)
+			}
+			if o.calls.Load() < 2 || !o.noRange && !slices.Contains(o.offsets, 1<<20) {
+				t.Errorf("asked from %v", o.offsets)
+			}
+			settled(t, s)
+			agree(t, s, dir)
+		})
+	}
+}
+
+func TestAnUpstreamThatNeverSendsAllIsGivenUp(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, 100<<20)
+	content := noise(12, 1<<20)
+	o := &origin{content: content, body: func(int64, []byte) io.Reader { return cut(content, 0) }}
+	c := s.Fetch("", oci.FromBytes(content), -1, o.fetch)
+	if _, err := whole(c); !errors.Is(err, ErrInterrupted) || !strings.Contains(err.Error(), "connection reset by peer") {
+		t.Error(err)
+	}
+	if o.calls.Load() != 1+triesWithoutProgress {
+		t.Errorf("%d requests", o.calls.Load())
+	}
+	settled(t, s)
+	agree(t, s, dir)
+	if n := s.Stats().Partials; n != 0 {
+		t.Errorf("%d parts are kept of nothing", n)
+	}
+}
+
+func TestADownloadGoesOnAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	content := noise(13, 2<<20)
+	o := &origin{content: content, body: func(_ int64, rest []byte) io.Reader { return newHanging(rest[:1<<20]) }}
+	s := open(t, dir, 100<<20)
+	c := s.Fetch("", oci.FromBytes(content), -1, o.fetch)
+	var b bytes.Buffer
+	if _, err := c.CopyTo(context.Background(), &b, 0, 1<<19, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.CopyTo(context.Background(), &b, 1<<19, -1, nil); !errors.Is(err, ErrClosed) {
+		t.Errorf("reading on from a store that was closed: %v", err)
+	}
+	c.Close()
+	if _, err := whole(s.Fetch("", oci.FromBytes(content), -1, o.fetch)); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+
+	s = open(t, dir, 100<<20)
+	agree(t, s, dir)
+	before := s.Stats().PartialBytes
+	if before < 1<<19 {
+		t.Fatalf("%d bytes are kept", before)
+	}
+	o = &origin{content: content}
+	if got, err := whole(s.Fetch("", oci.FromBytes(content), -1, o.fetch)); err != nil || !bytes.Equal(got, content) {
+		t.Fatal(len(got), err)
+	}
+	if !slices.Equal(o.offsets, []int64{before}) || o.served.Load() != int64(len(content))-before {
+		t.Errorf("asked from %v, got %d bytes", o.offsets, o.served.Load())
+	}
+	settled(t, s)
+	agree(t, s, dir)
+}
+
+func TestWhatWasAllThereAtARestartIsNotAskedFor(t *testing.T) {
+	dir := t.TempDir()
+	content := noise(14, 1<<20)
+	d := oci.FromBytes(content)
+	open(t, dir, 100<<20).Close()
+	if err := os.WriteFile(filepath.Join(dir, partialPath(d, "")), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, dir, 100<<20)
+	o := &origin{content: content}
+	if got, err := whole(s.Fetch("", d, -1, o.fetch)); err != nil || !bytes.Equal(got, content) || o.calls.Load() != 0 {
+		t.Fatal(len(got), err, o.calls.Load())
+	}
+}
+
+func TestAPartThatWentBadOnDiskIsFetchedAnew(t *testing.T) {
+	dir := t.TempDir()
+	content := noise(15, 1<<20)
+	d := oci.FromBytes(content)
+	for name, part := range map[string][]byte{
+		"zeros":    make([]byte, 1<<19),
+		"too long": make([]byte, 2<<20),
+	} {
+		open(t, dir, 100<<20).Close()
+		if err := os.WriteFile(filepath.Join(dir, partialPath(d, "")), part, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, dir, 100<<20)
+		o := &origin{content: content}
+		_, err := whole(s.Fetch("", d, int64(len(content)), o.fetch))
+		if err != nil && !errors.Is(err, ErrMismatch) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		settled(t, s)
+		if got, err := whole(s.Fetch("", d, int64(len(content)), o.fetch)); err != nil || !bytes.Equal(got, content) {
+			t.Fatal(name, len(got), err)
+		}
+		settled(t, s)
+		agree(t, s, dir)
+		if _, err := s.Remove(d); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+	}
+}
+
+func TestADownloadGoesOnWhenItsReadersLeave(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, 100<<20)
+	content := noise(16, 1<<20)
+	rest := make(chan struct{})
+	o := &origin{content: content, body: func(int64, []byte) io.Reader {
+		return io.MultiReader(bytes.NewReader(content[:1000]), readerFunc(func([]byte) (int, error) { <-rest; return 0, io.EOF }), bytes.NewReader(content[1000:]))
+	}}
+	c := s.Fetch("", oci.FromBytes(content), -1, o.fetch)
+	ctx, leave := context.WithCancel(context.Background())
+	leave()
+	if _, err := c.CopyTo(ctx, io.Discard, 0, -1, nil); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	c.Close()
+	close(rest)
+	settled(t, s)
+	got, ok := s.Get(oci.FromBytes(content))
+	if !ok {
+		t.Fatal("it is not there")
+	}
+	if b, err := whole(got); err != nil || !bytes.Equal(b, content) {
+		t.Fatal(err)
+	}
+	agree(t, s, dir)
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestOnlySoManyDownloadsGoOnWithoutReaders(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, 100<<20)
+	const downloads = maxAbandoned + 10
+	var bodies []*hanging
+	var mu sync.Mutex
+	for i := range downloads {
+		content := noise(uint64(1000+i), 10<<10)
+		o := &origin{content: content, body: func(int64, []byte) io.Reader {
+			mu.Lock()
+			defer mu.Unlock()
+			bodies = append(bodies, newHanging(content[:8<<10]))
+			return bodies[len(bodies)-1]
+		}}
+		c := s.Fetch("", oci.FromBytes(content), -1, o.fetch)
+		if _, err := c.CopyTo(context.Background(), io.Discard, 0, 100, nil); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	for end := time.Now().Add(20 * time.Second); s.Stats().Downloads > maxAbandoned; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%+v", s.Stats())
+		}
+	}
+	if got := s.Stats(); got.Downloads != maxAbandoned || got.Partials != downloads {
+		t.Errorf("%+v", got)
+	}
+	s.Close()
+	agree(t, s, dir)
+}
+
+func TestAnUpstreamThatLiesGetsNothingKept(t *testing.T) {
+	content := noise(17, 2<<20)
+	d := oci.FromBytes(content)
+	flipped := bytes.Clone(content)
+	flipped[len(flipped)-1] ^= 1
+	early := bytes.Clone(content)
+	early[0] ^= 1
+	for _, c := range []struct {
+		name  string
+		o     *origin
+		known int64
+		want  error
+	}{
+		{"of the last byte", &origin{content: flipped}, -1, ErrMismatch},
+		{"of the first byte", &origin{content: early}, -1, ErrMismatch},
+		{"of the length: less than there is", &origin{content: content, size: 1 << 20}, -1, ErrMismatch},
+		{"of the length: more than there is", &origin{content: content, size: 3 << 20}, -1, ErrInterrupted},
+		{"of the length that is known", &origin{content: content, size: 3 << 20}, 2 << 20, ErrMismatch},
+		{"with bytes behind the end", &origin{content: append(bytes.Clone(content), 1), size: -1}, 2 << 20, ErrMismatch},
+		{"with less, and no length", &origin{content: content[:1<<20], size: -1}, -1, ErrMismatch},
+		{"with nothing, and no length", &origin{content: nil, size: -1}, -1, ErrMismatch},
+	} {
+		for _, where := range []string{"kept", "streamed"} {
+			t.Run(c.name+", "+where, func(t *testing.T) {
+				dir := t.TempDir()
+				most := int64(100 << 20)
+				if where == "streamed" {
+					most = 1000
+				}
+				s := open(t, dir, most)
+				var readers sync.WaitGroup
+				for range 5 {
+					content := s.Fetch("", d, c.known, (&origin{content: c.o.content, size: c.o.size}).fetch)
+					readers.Go(func() {
+						got, err := whole(content)
+						if !errors.Is(err, c.want) {
+							t.Errorf("a reader sees %v", err)
+						}
+						if said := max(c.known, c.o.size, 2<<20); int64(len(got)) >= said {
+							t.Errorf("a reader has %d bytes, all that were announced", len(got))
+						}
+					})
+				}
+				readers.Wait()
+				settled(t, s)
+				agree(t, s, dir)
+				if _, ok := s.Get(d); ok || s.Stats().Blobs != 0 {
+					t.Error("it is kept")
+				}
+				if c.want == ErrMismatch && (s.Stats().Mismatches == 0 || s.Stats().Bytes != 0) {
+					t.Errorf("%+v", s.Stats())
+				}
+			})
+		}
+	}
+}
+
+func TestASourceThatFailsIsToldAsItIs(t *testing.T) {
+	s := open(t, t.TempDir(), 1<<20)
+	content := noise(18, 1000)
+	unknown := errors.New("404 blob unknown")
+	o := &origin{content: content, fails: func(call int64) error {
+		if call == 1 {
+			return unknown
+		}
+		return nil
+	}}
+	c := s.Fetch("", oci.FromBytes(content), -1, o.fetch)
+	if _, err := c.Size(context.Background()); !errors.Is(err, unknown) {
+		t.Error(err)
+	}
+	if _, err := whole(c); !errors.Is(err, unknown) || o.calls.Load() != 1 {
+		t.Error(err, o.calls.Load())
+	}
+	if got, err := whole(s.Fetch("", oci.FromBytes(content), -1, o.fetch)); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("the next one: %v", err)
+	}
+}
+
+func TestASourceThatPanicsEndsItsDownloadOnly(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, 1<<20)
+	c := s.Fetch("", oci.FromBytes(nil), -1, func(context.Context, int64) (io.ReadCloser, int64, error) { panic("no such luck") })
+	if _, err := whole(c); err == nil || !strings.Contains(err.Error(), "no such luck") {
+		t.Error(err)
+	}
+	settled(t, s)
+	agree(t, s, dir)
+}
+
+func TestAnUpstreamThatFallsSilentIsAskedAnew(t *testing.T) {
+	content := noise(19, 1<<20)
+	for _, max := range []int64{2 << 20, 1} {
+		s, err := Open(Options{Dir: t.TempDir(), MaxSize: max, Idle: 50 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &origin{content: content, body: func(call int64, rest []byte) io.Reader {
+			if call == 1 {
+				return newHanging(rest[:1000])
+			}
+			return bytes.NewReader(rest)
+		}}
+		if got, err := whole(s.Fetch("", oci.FromBytes(content), -1, o.fetch)); err != nil || !bytes.Equal(got, content) || o.calls.Load() != 2 {
+			t.Error(len(got), err, o.calls.Load())
+		}
+		s.Close()
+	}
+}
+
+func TestASlowReaderHoldsUpNobody(t *testing.T) {
+	s := open(t, t.TempDir(), 100<<20)
+	content := noise(20, 4<<20)
+	o := &origin{content: content}
+	d := oci.FromBytes(content)
+	slow, stop := make(chan struct{}), make(chan struct{})
+	c := s.Fetch("", d, -1, o.fetch)
+	var readers sync.WaitGroup
+	readers.Go(func() {
+		first := true
+		got, err := io.Discard, error(nil)
+		_, err = c.CopyTo(context.Background(), got, 0, -1, func() error {
+			if first {
+				first = false
+				close(slow)
+				<-stop
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		c.Close()
+	})
+	<-slow
+	for range 3 {
+		if got, err := whole(s.Fetch("", d, -1, o.fetch)); err != nil || !bytes.Equal(got, content) {
+			t.Error(err)
+		}
+	}
+	settled(t, s)
+	close(stop)
+	readers.Wait()
+}
+
+func TestContentLargerThanAllIsPassedOnButNotKept(t *testing.T) {
+	dir := t.TempDir()
+	logs, seen := observer.New(zapcore.WarnLevel)
+	s, err := Open(Options{Dir: dir, MaxSize: 1 << 20, Log: zap.New(logs)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	small := noise(1, 1000)
+	mustFetch(t, s, small)
+	for i, size := range []int64{0, -1} { // said, not said
+		content := noise(uint64(21+i), 3<<20)
+		o := &origin{content: content, size: size}
+		for range 2 {
+			c := s.Fetch("", oci.FromBytes(content), -1, o.fetch)
+			if got, err := whole(c); err != nil || !bytes.Equal(got, content) || c.How() != Miss {
+				t.Fatal(len(got), err, c.How())
+			}
+		}
+		if o.calls.Load() != 2 {
+			t.Errorf("%d requests for two readers, one after the other", o.calls.Load())
+		}
+		settled(t, s)
+		agree(t, s, dir)
+		if got := s.Stats(); got.Uncached != 2*uint64(i+1) || i == 0 && (got.Evictions != 0 || got.Bytes != int64(len(small))) {
+			t.Errorf("%+v", got)
+		}
+	}
+	if n := seen.FilterMessage("content is passed on but not kept").Len(); n != 1 {
+		t.Errorf("said %d times", n)
+	}
+}
+
+func TestManyReadersOfWhatIsNotKeptEachGetAll(t *testing.T) {
+	s := open(t, t.TempDir(), 1000)
+	content := noise(23, 1<<20)
+	o := &origin{content: content}
+	var readers sync.WaitGroup
+	for range 20 {
+		c := s.Fetch("", oci.FromBytes(content), int64(len(content)), o.fetch)
+		readers.Go(func() {
+			if got, err := whole(c); err != nil || !bytes.Equal(got, content) {
+				t.Error(len(got), err)
+			}
+		})
+	}
+	readers.Wait()
+	if n := o.calls.Load(); n > 20 {
+		t.Errorf("%d requests for 20 readers", n)
+	}
+}

@@ -1,0 +1,408 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/internal/mirror/oci"
+)
+
+var (
+	alpine = oci.Repository{Registry: "docker.io", Name: "library/alpine"}
+	local  = oci.Repository{Registry: "reg.example:5000", Name: "a/b"}
+	above  = oci.Repository{Registry: "reg.example:5000", Name: "a"}
+	six    = oci.Repository{Registry: "[2001:db8::1]:5000", Name: "x"}
+)
+
+func TestWhatIsKnownOfRepositoriesOutlivesTheProcess(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, 1<<20)
+	d := put(t, s, 1, 1000)
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+	link := Link{MediaType: oci.TypeManifest, Size: 1000}
+	tag := Tag{Digest: d, MediaType: oci.TypeManifest, Checked: at}
+	state := State{Visibility: Private, Checked: at}
+	all := []oci.Repository{alpine, local, above, six}
+	for _, r := range all {
+		if _, ok := s.Linked(r, d); ok {
+			t.Error("linked before it was said")
+		}
+		if _, ok := s.Tag(r, "latest"); ok || s.State(r) != (State{}) {
+			t.Error("known before it was said")
+		}
+		for _, err := range []error{s.Link(r, d, link), s.SetTag(r, "latest", tag), s.SetTag(r, "_old.1-x", tag), s.SetState(r, state)} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	look := func(when string) {
+		t.Helper()
+		for _, r := range all {
+			gotLink, _ := s.Linked(r, d)
+			gotTag, _ := s.Tag(r, "latest")
+			if gotLink != link || !cmp.Equal(gotTag, tag) || !cmp.Equal(s.State(r), state) {
+				t.Errorf("%s, %s: %+v, %+v, %+v", when, r, gotLink, gotTag, s.State(r))
+			}
+		}
+	}
+	look("at once")
+	s.Close()
+	s = open(t, dir, 1<<20)
+	look("after a restart")
+	if err := s.DeleteTag(alpine, "latest"); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.Tag(alpine, "latest"); ok {
+		t.Error("the tag is still there")
+	}
+	s.Close()
+	s = open(t, dir, 1<<20)
+	if _, ok := s.Tag(alpine, "latest"); ok {
+		t.Error("the tag is there again")
+	}
+	if _, ok := s.Tag(alpine, "_old.1-x"); !ok {
+		t.Error("the other tag is gone")
+	}
+}
+
+func TestWhatConcernsContentThatIsGoneIsForgotten(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, 1<<20)
+	d, other := put(t, s, 1, 1000), put(t, s, 2, 1000)
+	for _, r := range []oci.Repository{alpine, local} {
+		for _, err := range []error{
+			s.Link(r, d, Link{Size: 1000}), s.SetTag(r, "gone", Tag{Digest: d}), s.SetTag(r, "moved", Tag{Digest: d}),
+			s.SetTag(r, "moved", Tag{Digest: other}),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := s.Link(above, d, Link{Size: 1000}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Remove(d); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []oci.Repository{alpine, local, above} {
+		if _, ok := s.Linked(r, d); ok {
+			t.Errorf("%s is said to hold it", r)
+		}
+		if _, ok := s.Tag(r, "gone"); ok {
+			t.Errorf("a tag of %s names it", r)
+		}
+		if _, ok := s.Tag(r, "moved"); ok != (r != above) {
+			t.Errorf("the tag of %s that names other content: %t", r, ok)
+		}
+	}
+	if files := recordFiles(t, dir); !slices.Equal(files, []string{"docker.io/library/alpine/_tags/moved", "reg.example:5000/a/b/_tags/moved"}) {
+		t.Errorf("on disk: %q", files)
+	}
+	if _, err := s.RemoveRepository(local); err != nil {
+		t.Fatal(err)
+	}
+	if there(s, other) != "1" {
+		t.Error("content that another repository's tag names is gone")
+	}
+	if freed, err := s.RemoveRepository(alpine); err != nil || freed != (Freed{1, 1000}) {
+		t.Error(freed, err)
+	}
+	if _, err := s.RemoveRepository(alpine); !errors.Is(err, ErrNotCached) {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, repositoriesDir, "docker.io")); err == nil {
+		t.Errorf("directories are left: %v", left)
+	}
+	agree(t, s, dir)
+}
+
+// recordFiles are the files below repositories.
+func recordFiles(t testing.TB, dir string) (names []string) {
+	t.Helper()
+	root := filepath.Join(dir, repositoriesDir)
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			names = append(names, strings.TrimPrefix(path, root+"/"))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func TestRecordsOfNoUseAreGoneAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, 1<<20)
+	d, gone := put(t, s, 1, 1000), put(t, s, 2, 1000)
+	for _, x := range []oci.Digest{d, gone} {
+		if err := s.Link(alpine, x, Link{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Link(local, gone, Link{}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if err := os.Remove(filepath.Join(dir, blobPath(gone))); err != nil {
+		t.Fatal(err)
+	}
+	base := filepath.Join(dir, repositoriesDir, "docker.io/library/alpine")
+	if err := os.MkdirAll(filepath.Join(base, tagsDir), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	good, err := json.Marshal(record{Digest: d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"_tags/good": string(good), "_tags/broken": "{", "_tags/.new": string(good), ".new": "{}", "_tags/empty": "", "_tags/none": "{}",
+		"_tags/long": string(good) + strings.Repeat(" ", maxRecord), "_state": `{"visibility":"open"}`, "_links/sha256-12": "{}",
+	} {
+		if err := os.WriteFile(filepath.Join(base, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = open(t, dir, 1<<20)
+	if _, ok := s.Tag(alpine, "good"); !ok || s.State(alpine) != (State{}) {
+		t.Error("what is good is not known, or what is bad is")
+	}
+	want := []string{"docker.io/library/alpine/_links/" + digestFile(d), "docker.io/library/alpine/_state", "docker.io/library/alpine/_tags/good"}
+	if files := recordFiles(t, dir); !slices.Equal(files, want) {
+		t.Errorf("on disk: %q", files)
+	}
+}
+
+func TestWhatIsKnownOfRepositoriesIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, 1<<20)
+	d := put(t, s, 1, 1000)
+	s.known.maxRecords, s.known.maxTags = 20, 5
+	for i := range 9 {
+		if err := s.SetTag(alpine, fmt.Sprint("v", i), Tag{Digest: d, Checked: time.Unix(int64(100-i), 0)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if files := recordFiles(t, dir); len(files) != 5 || len(s.known.all[alpine].tags) != 5 {
+		t.Errorf("%d tags of one repository are kept: %q", len(s.known.all[alpine].tags), files)
+	}
+	for i := range 100 {
+		r := oci.Repository{Registry: "docker.io", Name: fmt.Sprint("many/", i)}
+		if err := s.SetState(r, State{Visibility: Public}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Link(r, d, Link{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if files := recordFiles(t, dir); len(files) != 20 || s.known.records != 20 || len(s.known.all) != 10 || s.State(oci.Repository{Registry: "docker.io", Name: "many/99"}).Visibility != Public {
+		t.Errorf("%d records, %d repositories; on disk: %q", s.known.records, len(s.known.all), files)
+	}
+	if n := len(s.known.holders[d]); n != 10 {
+		t.Errorf("%d repositories are said to hold what 10 do", n)
+	}
+}
+
+func TestNoNameLeavesTheDirectory(t *testing.T) {
+	outside := t.TempDir()
+	dir := filepath.Join(outside, "cache")
+	s := open(t, dir, 1<<20)
+	d := put(t, s, 1, 1000)
+	for _, r := range []oci.Repository{
+		{Registry: "..", Name: "x"}, {Registry: ".", Name: "x"}, {Registry: "", Name: "x"}, {Registry: "docker.io", Name: ""},
+		{Registry: "docker.io", Name: ".."}, {Registry: "docker.io", Name: "../../x"}, {Registry: "docker.io", Name: "a/../b"},
+		{Registry: "docker.io", Name: "/etc"}, {Registry: "docker.io", Name: "a//b"}, {Registry: "docker.io", Name: "a/"},
+		{Registry: "docker.io", Name: "_tags"}, {Registry: "docker.io", Name: "a/_links/x"}, {Registry: "docker.io", Name: ".new"},
+		{Registry: "docker.io/../..", Name: "x"}, {Registry: "a/b", Name: "x"}, {Registry: "docker.io", Name: "a\x00b"},
+		{Registry: "Docker.io", Name: "x"}, {Registry: "docker.io", Name: "Alpine"}, {Registry: "docker.io", Name: "a\\..\\b"},
+		{Registry: "docker.io", Name: strings.Repeat("a", 256)}, {Registry: "_links", Name: "x"},
+	} {
+		if s.Link(r, d, Link{}) == nil || s.SetTag(r, "x", Tag{Digest: d}) == nil || s.SetState(r, State{}) == nil {
+			t.Errorf("%q is taken", r)
+		}
+	}
+	for _, tag := range []string{"", "..", ".new", "../x", "a/b", "a\x00", strings.Repeat("a", 129)} {
+		if s.SetTag(alpine, tag, Tag{Digest: d}) == nil {
+			t.Errorf("the tag %q is taken", tag)
+		}
+	}
+	for _, bad := range []oci.Digest{"", "sha256:", "sha256:../../x", "md5:00"} {
+		if s.Link(alpine, bad, Link{}) == nil || s.SetTag(alpine, "x", Tag{Digest: bad}) == nil {
+			t.Errorf("the digest %q is taken", bad)
+		}
+		if _, ok := s.Get(bad); ok {
+			t.Errorf("the digest %q is there", bad)
+		}
+		if c := s.Fetch("", bad, -1, (&origin{}).fetch); c.err == nil {
+			t.Errorf("the digest %q is fetched", bad)
+		}
+	}
+	if s.SetState(alpine, State{Visibility: "open"}) == nil {
+		t.Error("a visibility that is none is taken")
+	}
+	if files := recordFiles(t, dir); len(files) != 0 {
+		t.Errorf("on disk: %q", files)
+	}
+	if left, err := os.ReadDir(outside); err != nil || len(left) != 1 {
+		t.Errorf("beside the directory: %v, %v", left, err)
+	}
+}
+
+func TestSymbolicLinksLeadNowhere(t *testing.T) {
+	outside, dir := t.TempDir(), t.TempDir()
+	s := open(t, dir, 1<<20)
+	d := put(t, s, 1, 1000)
+	if err := os.Symlink(outside, filepath.Join(dir, repositoriesDir, "docker.io")); err != nil {
+		t.Fatal(err)
+	}
+	if s.Link(alpine, d, Link{}) == nil {
+		t.Error("a link to elsewhere was followed")
+	}
+	content := noise(2, 1000)
+	secret := filepath.Join(outside, "secret")
+	if err := os.WriteFile(secret, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := oci.FromBytes(content)
+	path := filepath.Join(dir, blobPath(e))
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(secret, path); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	s = open(t, dir, 1<<20)
+	if _, ok := s.Get(e); ok {
+		t.Error("a link to elsewhere is served")
+	}
+	if left, err := os.ReadDir(outside); err != nil || len(left) != 1 {
+		t.Errorf("elsewhere: %v, %v", left, err)
+	}
+}
+
+func TestOperatorsSeeWhatIsKept(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, 1<<20)
+	manifest, layer, index, loose := put(t, s, 1, 100), put(t, s, 2, 2000), put(t, s, 3, 50), put(t, s, 4, 10)
+	for _, err := range []error{
+		s.Link(alpine, manifest, Link{oci.TypeDocker, 100}), s.Link(alpine, layer, Link{"application/vnd.oci.image.layer.v1.tar+gzip", 2000}),
+		s.Link(local, layer, Link{"", 2000}), s.Link(alpine, index, Link{oci.TypeIndex, 50}),
+		s.SetTag(alpine, "3", Tag{Digest: index}), s.SetTag(alpine, "latest", Tag{Digest: index}), s.SetTag(local, "x", Tag{Digest: manifest}),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	use, _ := s.Get(layer)
+	use.Close()
+	got := s.List()
+	view, err := OpenReadOnly(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Item{
+		{Digest: layer, Size: 2000, Kind: KindBlob, MediaType: "application/vnd.oci.image.layer.v1.tar+gzip", Repositories: []oci.Repository{alpine, local}},
+		{Digest: loose, Size: 10, Kind: KindBlob},
+		{Digest: index, Size: 50, Kind: KindIndex, MediaType: oci.TypeIndex, Repositories: []oci.Repository{alpine}, Tags: []string{"docker.io/library/alpine:3", "docker.io/library/alpine:latest"}},
+		{Digest: manifest, Size: 100, Kind: KindManifest, MediaType: oci.TypeDocker, Repositories: []oci.Repository{alpine, local}, Tags: []string{"reg.example:5000/a/b:x"}},
+	}
+	noTime := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".LastUsed" }, cmp.Ignore())
+	if diff := cmp.Diff(want, got, noTime); diff != "" {
+		t.Error(diff)
+	}
+	byDigest := func(items []Item) []Item {
+		items = slices.Clone(items)
+		slices.SortFunc(items, func(a, b Item) int { return strings.Compare(string(a.Digest), string(b.Digest)) })
+		return items
+	}
+	if diff := cmp.Diff(byDigest(got), byDigest(view.List()), noTime); diff != "" {
+		t.Errorf("from outside: %s", diff)
+	}
+	if stats := view.Stats(); stats.Bytes != 2160 || stats.Blobs != 4 {
+		t.Errorf("from outside: %+v", stats)
+	}
+	if _, err := s.Remove(oci.FromBytes([]byte("what was never there"))); !errors.Is(err, ErrNotCached) {
+		t.Error(err)
+	}
+	if freed, err := s.RemoveRepository(alpine); err != nil || freed != (Freed{1, 50}) {
+		t.Errorf("%+v, %v", freed, err) // the others are another repository's, too
+	}
+	if _, err := OpenReadOnly(t.TempDir()); !errors.Is(err, ErrNotCached) {
+		t.Error(err)
+	}
+}
+
+func TestALookFromOutsideChangesNothing(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, 1<<20)
+	d := put(t, s, 1, 100)
+	if err := s.Link(alpine, d, Link{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, blobPath(d))); err != nil {
+		t.Fatal(err)
+	}
+	before := recordFiles(t, dir)
+	if _, err := OpenReadOnly(dir); err != nil {
+		t.Fatal(err)
+	}
+	if after := recordFiles(t, dir); !slices.Equal(before, after) {
+		t.Errorf("%q, then %q", before, after)
+	}
+}
+
+func FuzzRecord(f *testing.F) {
+	for _, r := range []record{{}, {Digest: oci.FromBytes(nil), MediaType: oci.TypeIndex, Checked: time.Unix(1, 2)}, {Size: 5, Visibility: Public}} {
+		text, err := json.Marshal(r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r, err := parseRecord(text)
+		if err != nil {
+			return
+		}
+		if r.Size < 0 || strings.ContainsFunc(r.MediaType, func(c rune) bool { return c < ' ' || c > '~' }) {
+			t.Errorf("%+v", r)
+		}
+		again, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := parseRecord(again); err != nil || !cmp.Equal(back, r) {
+			t.Errorf("%+v, then %+v: %v", r, back, err)
+		}
+	})
+}
+
+func FuzzNamesOnDisk(f *testing.F) {
+	for _, name := range []string{digestFile(oci.FromBytes(nil)), "sha512-00", "../x", "docker.io", "_tags"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if d, ok := parseDigestFile(name); ok && (digestFile(d) != name || !filepath.IsLocal(partialPath(d, "")) || !filepath.IsLocal(blobPath(d))) {
+			t.Errorf("%q is read as %s", name, d)
+		}
+		for _, r := range []oci.Repository{{Registry: name, Name: "x"}, {Registry: "docker.io", Name: name}} {
+			if path, ok := repositoryPath(r); ok && (!filepath.IsLocal(path) || path != repositoriesDir+"/"+r.Registry+"/"+r.Name) {
+				t.Errorf("%q is kept at %q", r, path)
+			}
+		}
+	})
+}
