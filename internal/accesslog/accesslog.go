@@ -10,13 +10,14 @@
 package accesslog
 
 import (
+	"cmp"
 	"io"
 	"net/netip"
-	"os"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"sluice/internal/track"
 )
@@ -49,6 +50,7 @@ type Options struct {
 	Stdout  io.Writer
 	Syslog  string // socket; "": /dev/log
 	Journal string // socket; "": /run/systemd/journal/socket
+	Program string // what daemons are told that records are from; "": sluice
 	Debug   bool   // write a record when a tunnel opens, too
 	// Refusals is how many records one client that is refused may leave, per second
 	// and counted by the minute; 0: all.
@@ -72,14 +74,23 @@ func Open(o Options) (*Log, error) {
 // newSink returns what writes records to an output.
 func newSink(out *output, o Options) *sink[record] {
 	lines := newLines(o.Format)
+	s := &sink[record]{out, lines.appendRecord, lines.appendLost}
 	switch o.Path {
 	case "syslog":
-		lines = &syslog{lines, os.Getpid()}
+		return toSyslog(s, o.program(), func(r *record) (severity, time.Time) { return severityOf(r), r.at })
 	case "journald":
-		lines = newJournal(lines)
+		e := newEncoder(JSON) // knows the fields
+		return toJournal(s, o.program(), func(r *record, tell func(severity, string, []zapcore.Field)) {
+			entry, fields := e.entry(r)
+			tell(severityOf(r), entry.Message, fields)
+			e.line.rec = nil
+		})
 	}
-	return &sink[record]{out, lines.appendRecord, lines.appendLost}
+	return s
 }
+
+// program returns what daemons are told that records are from.
+func (o *Options) program() string { return cmp.Or(o.Program, "sluice") }
 
 // applyOptions puts those options in force that do not concern what records wait for.
 func (l *Log) applyOptions(o Options) {

@@ -13,9 +13,11 @@ import (
 // Entry is a record of what is no tunnel, for the log of another server.
 type Entry struct {
 	Time    time.Time // when it was made
-	Message string    // what it is about: a word or two
+	Level   zapcore.Level
+	Message string // what it is about: a word or two
 	// Fields are what the record says. They are asked later, by another goroutine, so
-	// that they must not change any more.
+	// that they must not change any more. They are texts, integers of 64 bits and
+	// durations; the journal takes no others.
 	Fields zapcore.ObjectMarshaler
 	Text   int // bytes of text that Fields holds in memory
 }
@@ -31,41 +33,57 @@ func OfTunnel(r *track.Record) Entry {
 	return e
 }
 
-// Entries writes entries, with the same care as a Log: to standard output or a file,
-// as JSON or for a terminal. It is safe for concurrent use.
+// Entries writes entries, with the same care as a Log: where a Log writes, as JSON or
+// for a terminal. It is safe for concurrent use.
 type Entries struct{ destination[Entry] }
 
-// ErrNoEntries is the error of options that name what takes tunnels' records alone:
-// a daemon or Squid's format.
-var ErrNoEntries = errors.New("records go to stdout or a file, as json or console")
+// ErrNotSquid is the error of options that want entries in Squid's format.
+var ErrNotSquid = errors.New("Squid's format is for tunnels alone; records are written as json or console")
 
 // OpenEntries returns a log of entries. Debug and Refusals have no meaning for it.
 // Close it at the end.
 func OpenEntries(o Options) (*Entries, error) {
-	if err := forEntries(o); err != nil {
-		return nil, err
+	if o.Format == Squid {
+		return nil, ErrNotSquid
 	}
-	e := &Entries{destination[Entry]{newSink: func(out *output, o Options) *sink[Entry] {
-		lines := newEncoder(o.Format)
-		return &sink[Entry]{out, lines.appendEntry, lines.appendLost}
-	}}}
+	e := &Entries{destination[Entry]{newSink: entrySink}}
 	if err := e.begin(o); err != nil {
 		return nil, err
 	}
 	return e, nil
 }
 
-func forEntries(o Options) error {
-	if o.Path == "syslog" || o.Path == "journald" || o.Format == Squid {
-		return ErrNoEntries
+func entrySink(out *output, o Options) *sink[Entry] {
+	lines := newEncoder(o.Format)
+	s := &sink[Entry]{out, lines.appendEntry, lines.appendLost}
+	switch o.Path {
+	case "syslog":
+		return toSyslog(s, o.program(), func(e *Entry) (severity, time.Time) { return e.severity(), e.Time })
+	case "journald":
+		return toJournal(s, o.program(), func(e *Entry, tell func(severity, string, []zapcore.Field)) {
+			tell(e.severity(), e.Message, []zapcore.Field{zap.Inline(e.Fields)})
+		})
 	}
-	return nil
+	return s
+}
+
+// severity returns how grave an entry is.
+func (e *Entry) severity() severity {
+	switch {
+	case e.Level >= zapcore.ErrorLevel:
+		return errorSeverity
+	case e.Level == zapcore.WarnLevel:
+		return warningSeverity
+	case e.Level <= zapcore.DebugLevel:
+		return debugSeverity
+	}
+	return infoSeverity
 }
 
 // Prepare is that of a Log.
 func (e *Entries) Prepare(o Options) (*Change, error) {
-	if err := forEntries(o); err != nil {
-		return nil, err
+	if o.Format == Squid {
+		return nil, ErrNotSquid
 	}
 	return e.destination.Prepare(o)
 }
@@ -82,7 +100,7 @@ func (e *Entries) Put(entry Entry) {
 func (e *Entries) Close() error { return e.end() }
 
 func (e *encoder) appendEntry(b []byte, entry *Entry) []byte {
-	return e.append(b, zapcore.Entry{Level: zapcore.InfoLevel, Time: entry.Time, Message: entry.Message},
+	return e.append(b, zapcore.Entry{Level: entry.Level, Time: entry.Time, Message: entry.Message},
 		[]zapcore.Field{zap.Inline(entry.Fields)})
 }
 

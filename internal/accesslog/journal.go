@@ -12,39 +12,43 @@ import (
 // follows them, as in the Journal Export Format.
 const journalEnd = "\n\n"
 
-// journal writes records as entries for systemd's journal: the line that other
-// outputs get is the message, and each field of the record is one of the entry's
-// own. It is the native protocol, https://systemd.io/JOURNAL_NATIVE_PROTOCOL, of
-// which only values without a line's end are needed, for these have none.
+// toJournal returns a sink that writes records as entries for systemd's journal: the
+// line that other outputs get is the message, and each field of the record is one of
+// the entry's own. It is the native protocol, https://systemd.io/JOURNAL_NATIVE_PROTOCOL,
+// of which only values without a line's end are needed, for these have none. Describe
+// calls its function with what a record has, once.
 //
 // github.com/coreos/go-systemd/v22/journal does not serve here: it has one socket
 // for the process, which is not connected, and waits without end for a daemon that
 // takes nothing.
+func toJournal[T any](s *sink[T], program string, describe func(*T, func(severity, string, []zapcore.Field))) *sink[T] {
+	j := &journal{program: program}
+	return &sink[T]{
+		out: s.out,
+		encode: func(b []byte, entry *T) []byte {
+			b = s.encode(append(b, "MESSAGE="...), entry)
+			describe(entry, func(grave severity, message string, fields []zapcore.Field) {
+				b = j.append(b, grave, message, fields)
+			})
+			return b
+		},
+		mark: func(b []byte, lost uint64) []byte {
+			b = s.mark(append(b, "MESSAGE="...), lost)
+			return j.append(b, warningSeverity, recordsLost, []zapcore.Field{zap.Uint64("lost", lost)})
+		},
+	}
+}
+
+// journal appends what an entry has beside its message.
 type journal struct {
-	lines
-	record *encoder // knows the fields
-	fields journalFields
-}
-
-func newJournal(l lines) *journal { return &journal{lines: l, record: newEncoder(JSON)} }
-
-func (j *journal) appendRecord(b []byte, r *record) []byte {
-	b = j.lines.appendRecord(append(b, "MESSAGE="...), r)
-	entry, fields := j.record.entry(r)
-	b = j.append(b, severityOf(r), entry.Message, fields)
-	j.record.line.rec = nil
-	return b
-}
-
-func (j *journal) appendLost(b []byte, lost uint64) []byte {
-	b = j.lines.appendLost(append(b, "MESSAGE="...), lost)
-	return j.append(b, warningSeverity, recordsLost, []zapcore.Field{zap.Uint64("lost", lost)})
+	program string
+	fields  journalFields
 }
 
 func (j *journal) append(b []byte, grave severity, message string, fields []zapcore.Field) []byte {
 	b = strconv.AppendInt(append(b, "PRIORITY="...), int64(grave), 10)
 	b = strconv.AppendInt(append(b, "\nSYSLOG_FACILITY="...), daemonFacility, 10)
-	b = append(b, "\nSYSLOG_IDENTIFIER=sluice\n"...)
+	b = append(append(append(b, "\nSYSLOG_IDENTIFIER="...), j.program...), '\n')
 	j.fields.b = b
 	j.fields.AddString("msg", message)
 	for _, f := range fields {

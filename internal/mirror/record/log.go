@@ -1,7 +1,10 @@
 package record
 
 import (
+	"net/http"
 	"time"
+
+	"go.uber.org/zap/zapcore"
 
 	"sluice/internal/accesslog"
 	"sluice/internal/track"
@@ -12,9 +15,13 @@ import (
 // Reopen opens its file anew, Lost tells how many are missing.
 type Log struct{ *accesslog.Entries }
 
-// Open returns a log to standard output or a file, as JSON or for a terminal. Close it
-// at the end.
+// program is what daemons are told that records are from.
+const program = "sluice-mirror"
+
+// Open returns a log to where the options say, as JSON or for a terminal. Close it at
+// the end.
 func Open(o accesslog.Options) (Log, error) {
+	o.Program = program
 	entries, err := accesslog.OpenEntries(o)
 	return Log{entries}, err
 }
@@ -22,7 +29,18 @@ func Open(o accesslog.Options) (Log, error) {
 // Record has a record written. It keeps a copy and returns at once.
 func (l Log) Record(r *Record) {
 	c := r.bounded()
-	l.Put(accesslog.Entry{Time: time.Now(), Message: "request", Fields: c, Text: c.text()})
+	level := zapcore.InfoLevel
+	if c.Status >= http.StatusInternalServerError {
+		level = zapcore.WarnLevel
+	}
+	l.Put(accesslog.Entry{Time: time.Now(), Level: level, Message: "request", Fields: c, Text: c.text()})
+}
+
+// Prepare opens what the options name; Commit or Abort of the change must follow, see
+// accesslog.Log.
+func (l Log) Prepare(o accesslog.Options) (*accesslog.Change, error) {
+	o.Program = program
+	return l.Entries.Prepare(o)
 }
 
 // Tunnel has the record of a tunnel, or of plain HTTP, on the transparent way written. It

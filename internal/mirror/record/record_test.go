@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -173,18 +174,55 @@ func TestALogIsRotatedAwayAndOpenedAnew(t *testing.T) {
 	}
 }
 
-func TestALogThatIsNotForTheseRecordsIsRefused(t *testing.T) {
+func TestSquidsFormatIsRefused(t *testing.T) {
 	l, err := record.Open(accesslog.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	for _, o := range []accesslog.Options{{Format: accesslog.Squid}, {Path: "syslog"}, {Path: "journald"}} {
-		if _, err := record.Open(o); !errors.Is(err, accesslog.ErrNoEntries) {
-			t.Errorf("%+v: %v", o, err)
+	squid := accesslog.Options{Format: accesslog.Squid}
+	if _, err := record.Open(squid); !errors.Is(err, accesslog.ErrNotSquid) {
+		t.Error(err)
+	}
+	if _, err := l.Prepare(squid); !errors.Is(err, accesslog.ErrNotSquid) {
+		t.Error(err)
+	}
+}
+
+// Both daemons get every record, under the mirror's own name, and one that failed as
+// a warning.
+func TestDaemonsGetRecordsUnderTheMirrorsName(t *testing.T) {
+	dir := t.TempDir()
+	for name, parts := range map[string][]string{
+		"syslog":   {"<28>", " sluice-mirror[", `"repository":"library/alpine"`},
+		"journald": {"MESSAGE={", "PRIORITY=4\n", "SYSLOG_IDENTIFIER=sluice-mirror\n", "SLUICE_REPOSITORY=library/alpine\n", "SLUICE_DURATION_SECONDS=3\n", `SLUICE_ERROR=a\u000ab`},
+	} {
+		socket := filepath.Join(dir, name)
+		conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+		if err != nil {
+			t.Fatal(err)
 		}
-		if _, err := l.Prepare(o); !errors.Is(err, accesslog.ErrNoEntries) {
-			t.Errorf("%+v: %v", o, err)
+		defer conn.Close()
+		l, err := record.Open(accesslog.Options{Format: accesslog.JSON, Path: name, Syslog: socket, Journal: socket})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := full()
+		r.Status, r.Error = 502, "a\nb"
+		l.Record(r)
+		buf := make([]byte, 16<<10)
+		conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		n, err := conn.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range parts {
+			if !strings.Contains(string(buf[:n]), part) {
+				t.Errorf("%s: no %q in %s", name, part, buf[:n])
+			}
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
