@@ -11,3 +11,6 @@ if length != 2 or any(type != "object") then error("no objects") else . end
         | if $had | entries | all(test("^[][A-Za-z0-9._:/*-]+$")) then . else error("no list") end
         | setpath($path; $has + ($had | entries | map(select(. as $e | $has | index($e) | not))) | join(","))
       else . end)
+| reduce ($want | paths(type == "array")) as $path (.;
+    ($old | getpath($path)) as $had | ($want | getpath($path)) as $has
+    | if $had == null then . elif ($had | type) == "array" then setpath($path; $has + ($had - $has)) else error("no list") end)

@@ -26,6 +26,10 @@ def merge(old, want, above):
             merge(had, value, path + ".")
         elif path in lists and isinstance(had, str):
             old[name] = joined(name, had, value)
+        elif isinstance(value, list) and had is not None:
+            if not isinstance(had, list):
+                sys.exit('"%s" is no list: take it out, or make it one' % path)
+            old[name] = value + [e for e in had if e not in value]
         else:
             old[name] = value
 

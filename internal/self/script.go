@@ -31,6 +31,7 @@ var formats = map[setup.Format]string{
 	setup.Git:         "git",
 	setup.JSON:        "json",
 	setup.Own:         "own",
+	setup.New:         "new",
 }
 
 // script answers with the script of a client. The query may name exceptions, as
@@ -107,12 +108,35 @@ func byHand(c setup.Client, o setup.Options) string {
 		c.Text(o) + "EOF_SLUICE\n"
 }
 
-// scriptOf is the script of a client. All of it stands in one function, whose call is
-// the end: what breaks off does nothing.
+// scriptOf is the script of a client of the proxy.
 func scriptOf(c setup.Client, o setup.Options) string {
+	line := command(o.Proxy.String(), c)
+	return Script(c, o, Words{
+		Thing: "the proxy", Address: o.Proxy.String(), Keep: "sluice-setup",
+		Command: "curl -fsS " + o.Proxy.String() + "/setup/" + c.Name + " | sh -s --",
+		Intro: fmt.Sprintf("Tells %s of the proxy %s:\n\n  %s\n\nWith sh -s -- --dry-run it shows what it would do, with --undo it takes all back.",
+			c.Name, o.Proxy, line),
+	})
+}
+
+// Words are what a script says about what it tells a client of.
+type Words struct {
+	Intro   string // what it is for, at its top
+	Thing   string // "the proxy"
+	Address string // of that
+	Command string // what runs the script, but for its options
+	Keep    string // the directory below /var/lib that has what was there before
+}
+
+// Script is a program in POSIX shell that does to a host what a client's description
+// says, and takes it back. All of it stands in one function, whose call is the end: what
+// breaks off does nothing. A file's format must be among those that a script can write.
+func Script(c setup.Client, o setup.Options, w Words) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "#!/bin/sh\n# Tells %s of the proxy %s:\n#\n#   %s\n#\n", c.Name, o.Proxy, command(o.Proxy.String(), c))
-	b.WriteString("# With sh -s -- --dry-run it shows what it would do, with --undo it takes all back.\n")
+	b.WriteString("#!/bin/sh\n")
+	for line := range strings.Lines(w.Intro) {
+		b.WriteString(strings.TrimRight("# "+line, " \n") + "\n")
+	}
 	// What traps call looks out of reach, units have names that ls can list, and what
 	// verifies is for another shell to expand.
 	b.WriteString("# shellcheck disable=SC2317,SC2010,SC2016\n")
@@ -131,12 +155,20 @@ func scriptOf(c setup.Client, o setup.Options) string {
 	}
 	set := func(name, value string) { fmt.Fprintf(&b, "%s=%s\n", name, shellQuoted(value)) }
 	set("client", c.Name)
-	set("proxy", o.Proxy.String())
+	set("thing", w.Thing)
+	set("address", w.Address)
+	set("command", w.Command)
+	set("keep", w.Keep)
 	set("places", strings.Join(append(places, asked...), " "))
 	set("all_places", strings.Join(all, " "))
 	set("verify", c.Verify.Command)
 	set("wanted", wanted(c, o))
 	set("when", c.Verify.When)
+	remedy := c.Verify.Remedy
+	if remedy != "" {
+		remedy = ": " + remedy
+	}
+	set("remedy", remedy)
 	b.WriteString("umask 022\n\n")
 	writeCase(&b, "has", "$1", "false", c, func(p setup.Place) string { return testOf(p) })
 	writeCase(&b, "reload", "$chosen", ":", c, func(p setup.Place) string { return reloadOf(p) })

@@ -59,6 +59,16 @@ edit() {
 	fi
 	case $1 in
 	own) cp "$work/$count.want" "$work/$count.new" ;;
+	new)
+		cp "$work/$count.want" "$work/$count.new"
+		if [ -s "$work/$count.old" ] && [ "$(head -n 1 "$work/$count.old")" != "$(head -n 1 "$work/$count.want")" ]; then
+			{
+				echo "somebody else has written it: take it away, or put this into it by hand:"
+				cat "$work/$count.want"
+			} >"$work/error"
+			return 1
+		fi
+		;;
 	json) edit_json "$3" ;;
 	*)
 		ended=1
@@ -228,7 +238,7 @@ known() {
 
 apply() {
 	if [ "$changes" = 0 ] && ! broken_off; then
-		echo "$client has the proxy $proxy already"
+		echo "$client has $thing $address already"
 		return
 	fi
 	changing=1
@@ -250,7 +260,7 @@ apply() {
 		cat "$work/made" >>"$state/made"
 	fi
 	reloading=1
-	reload || fail "$client does not start with the proxy; see its log"
+	reload || fail "$client does not start with $thing; see its log"
 	i=0
 	while [ "$i" -lt "$count" ]; do
 		i=$((i + 1))
@@ -262,18 +272,21 @@ apply() {
 
 # check looks whether the client shows the proxy, and gives it a moment.
 check() {
-	[ -n "$verify" ] || return 0
+	if [ -z "$verify" ]; then
+		echo "$client has $thing $address"
+		return
+	fi
 	if [ -n "$when" ]; then
-		echo "$client has the proxy $proxy; $when, this shows it: $verify"
+		echo "$client has $thing $address; $when, this shows it: $verify"
 		return
 	fi
 	i=0
 	while ! sh -c "$verify" 2>/dev/null | grep -qF "$wanted"; do
 		i=$((i + 1))
-		[ $i -lt 5 ] || fail "written, but this does not show the proxy: $verify (--undo takes it back)"
+		[ $i -lt 5 ] || fail "written, but this does not show $thing: $verify (--undo takes it back)$remedy"
 		sleep 1
 	done
-	echo "$client has the proxy $proxy"
+	echo "$client has $thing $address"
 }
 
 undo() {
@@ -286,7 +299,7 @@ undo() {
 		[ -e "$note" ] || continue
 		path=$(cat "$note")
 		if [ -e "$path" ] && ! known "${note%.path}"; then
-			fail "$path was changed since: take the proxy out by hand, and then remove $state"
+			fail "$path was changed since: take $thing out by hand, and then remove $state"
 		fi
 	done
 	for note in "$state"/*.path; do
@@ -329,7 +342,7 @@ choose() {
 
 usage() {
 	cat <<EOF_USAGE
-curl -fsS $proxy/setup/$client | sh -s -- [--undo] [--dry-run] [--place NAME]
+$command [--undo] [--dry-run] [--place NAME]
 
   --undo        put everything back as it was
   --dry-run     change nothing, and show what would be
@@ -364,9 +377,9 @@ main() {
 	root=${SLUICE_SETUP_ROOT-}
 	: "${HOME:=/root}"
 	if [ "$(id -u)" = 0 ]; then
-		state=$root/var/lib/sluice-setup/$client
+		state=$root/var/lib/$keep/$client
 	else
-		state=$HOME/.local/state/sluice-setup/$client
+		state=$HOME/.local/state/$keep/$client
 	fi
 	count=0 changes=0 changing=0 reloading=0 kept=0
 	work=$(mktemp -d) || fail "there is no place for temporary files"

@@ -24,6 +24,7 @@ const (
 	Properties  Format = "Java properties"        // name=value, by java.util.Properties
 	Maven       Format = "Maven's settings (XML)" // <proxy> elements with our own ids
 	Own         Format = "file of its own"        // a text that nobody else writes to
+	New         Format = "new file"               // the same, but under a name that others may have taken
 )
 
 // edit puts the settings into a file's text.
@@ -51,6 +52,19 @@ func (f Format) edit(old []byte, settings []Setting) ([]byte, error) {
 		return editMaven(old, settings)
 	}
 	return nil, fmt.Errorf("no text can be made for the format %s", f)
+}
+
+// replaces says why a text of our own must not stand in the place of another: its
+// first line is what ours have.
+func replaces(old, next []byte) error {
+	first := func(text []byte) string {
+		line, _, _ := bytes.Cut(text, []byte("\n"))
+		return string(line)
+	}
+	if len(old) == 0 || first(old) == first(next) {
+		return nil
+	}
+	return errors.New("somebody else has written it: take it away, or put this into it by hand:\n" + string(next))
 }
 
 // entry is what a list of exceptions is made of, in whatever syntax it is written.

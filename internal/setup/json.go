@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -36,11 +38,11 @@ func editJSON(text []byte, settings []Setting) ([]byte, error) {
 	changed := false
 	for _, s := range settings {
 		path := strings.Split(s.Name, ".")
-		one := []Setting{s}
-		if err := keepEntries(one, s.Name, root.text(path)); err != nil {
+		value, err := root.next(s, path)
+		if err != nil {
 			return nil, err
 		}
-		if root, err = root.set(path, one[0].Value, &changed); err != nil {
+		if root, err = root.set(path, value, &changed); err != nil {
 			return nil, err
 		}
 	}
@@ -55,6 +57,34 @@ func editJSON(text []byte, settings []Setting) ([]byte, error) {
 		out.WriteByte('\n')
 	}
 	return out.Bytes(), nil
+}
+
+// next is the value that a setting will have, with what is kept of the one at its path.
+func (o object) next(s Setting, path []string) (json.RawMessage, error) {
+	if s.List == nil {
+		one := []Setting{s}
+		var had string
+		_ = json.Unmarshal(o.at(path), &had) // what is no string is no list either
+		if err := keepEntries(one, s.Name, had); err != nil {
+			return nil, err
+		}
+		return encodeString(one[0].Value), nil
+	}
+	list := make([]json.RawMessage, len(s.List))
+	for i, entry := range s.List {
+		list[i] = encodeString(entry)
+	}
+	had, text := []json.RawMessage(nil), o.at(path)
+	if err := json.Unmarshal(text, &had); err != nil && text != nil {
+		return nil, fmt.Errorf("%q is no list: take it out, or make it one", s.Name)
+	}
+	for _, entry := range had {
+		var word string
+		if json.Unmarshal(entry, &word) != nil || !slices.Contains(s.List, word) {
+			list = append(list, entry)
+		}
+	}
+	return json.Marshal(list)
 }
 
 var firstIndent = regexp.MustCompile(`^\s*\{\r?\n([ \t]+)"`)
@@ -103,23 +133,23 @@ func broken(text []byte, err error) error {
 	return fmt.Errorf("it is broken JSON: %w", err)
 }
 
-// text is the string at a path; empty where there is none.
-func (o object) text(path []string) (found string) {
+// at is the value at a path; nil where there is none.
+func (o object) at(path []string) (found json.RawMessage) {
 	for _, m := range o {
 		if m.name != path[0] {
 			continue
 		}
-		found = ""
+		found = nil
 		if len(path) == 1 {
-			_ = json.Unmarshal(m.value, &found) // what is no string is no list either
+			found = m.value
 		} else if inner, err := readObject(m.value); err == nil {
-			found = inner.text(path[1:])
+			found = inner.at(path[1:])
 		}
 	}
 	return found
 }
 
-func (o object) set(path []string, value string, changed *bool) (object, error) {
+func (o object) set(path []string, value json.RawMessage, changed *bool) (object, error) {
 	at := -1
 	for i, m := range o {
 		if m.name == path[0] {
@@ -147,12 +177,12 @@ func (o object) set(path []string, value string, changed *bool) (object, error) 
 		}
 		within = inner.encode()
 	} else {
-		var now any
-		if at >= 0 && json.Unmarshal(o[at].value, &now) == nil && now == any(value) {
+		var now, next any
+		if at >= 0 && json.Unmarshal(o[at].value, &now) == nil && json.Unmarshal(value, &next) == nil && reflect.DeepEqual(now, next) {
 			return o, nil
 		}
 		*changed = true
-		within = encodeString(value)
+		within = value
 	}
 	if at >= 0 {
 		o[at].value = within

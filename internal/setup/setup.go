@@ -82,7 +82,7 @@ type File struct {
 	Format Format
 	// Settings are what has to stand in the file, beside what others put there.
 	Settings func(Options) []Setting
-	// Body is the whole text of a file of format Own.
+	// Body is the whole text of a file of format Own or New.
 	Body func(Options) string
 }
 
@@ -94,6 +94,9 @@ type Setting struct {
 	// Separator parts the entries of a list, such as NO_PROXY. Entries that stand in
 	// the file already stay, behind ours; empty: the value is no list.
 	Separator string
+	// List is the value of a setting in JSON that is an array of strings; Value is not
+	// looked at then. Entries that stand in the file already stay, behind ours.
+	List []string
 }
 
 // Check is a shell command that prints what a client has been told.
@@ -102,6 +105,8 @@ type Check struct {
 	// Wants is what the output has to contain; nil: the proxy's HOST:PORT. No client
 	// shows more of it than that alike: docker info hides credentials.
 	Wants func(Options) string
+	// Remedy says what else may be wrong where it is not seen; empty: nothing is known.
+	Remedy string
 	// When says when it can be seen, as "in a new session"; empty: at once.
 	When string
 }
@@ -141,8 +146,12 @@ func (c Client) TakesSOCKS() bool { return !strings.HasPrefix(c.SOCKS, "not") }
 // is wrong with old. A file that is not there is nil. A file that says all of it
 // already comes back as it is.
 func (f File) Edit(old []byte, o Options) ([]byte, error) {
-	if f.Format == Own {
+	switch f.Format {
+	case Own:
 		return []byte(f.Body(o)), nil
+	case New:
+		next := []byte(f.Body(o))
+		return next, replaces(old, next)
 	}
 	return f.Format.edit(old, f.Settings(o))
 }

@@ -39,7 +39,7 @@ func (p Place) write(w io.Writer, o Options, named bool) {
 	}
 	for _, f := range p.Files {
 		verb := "has to say, beside what it says already"
-		if f.Format == Own {
+		if f.Format == Own || f.Format == New {
 			verb = "is to be"
 		}
 		fmt.Fprintf(w, "\n# %s %s (%s):\n", f.Path, verb, f.Format)
