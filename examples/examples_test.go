@@ -33,6 +33,8 @@ func tests() map[string]func(t *testing.T, path string) {
 		"fail2ban/jail.d/sluice.conf":         testJail,
 		"prometheus-alerts.yaml":              testAlerts,
 		"prometheus-alerts.test.yaml":         testAlertTests,
+		"prometheus-alerts-mirror.yaml":       testAlerts,
+		"prometheus-alerts-mirror.test.yaml":  testAlertTests,
 		"grafana-dashboard.json":              testDashboard,
 		"sluice.service.d/notify-reload.conf": testNotifyReload,
 		"sluice.socket":                       testSocket,

@@ -21,14 +21,17 @@ import (
 
 	"sluice/internal/lab"
 	"sluice/internal/metrics"
+	mirrormetrics "sluice/internal/mirror/metrics"
+	"sluice/internal/mirror/record"
+	"sluice/internal/mirror/store"
+	"sluice/internal/mirror/upstream"
 	"sluice/internal/track"
 )
 
 // Names of the examples that use metrics.
 const (
-	alertsFile     = "prometheus-alerts.yaml"
-	alertTestsFile = "prometheus-alerts.test.yaml"
-	dashboardFile  = "grafana-dashboard.json"
+	alertsFile    = "prometheus-alerts.yaml"
+	dashboardFile = "grafana-dashboard.json"
 )
 
 // ruleFile is as much of a file of Prometheus's rules as the example uses.
@@ -48,10 +51,10 @@ type rule struct {
 	Annotations map[string]string `yaml:",omitempty"`
 }
 
-func alerts(t *testing.T) []rule {
+func alerts(t *testing.T, path string) []rule {
 	t.Helper()
 	var file ruleFile
-	decoder := yaml.NewDecoder(strings.NewReader(read(t, alertsFile)))
+	decoder := yaml.NewDecoder(strings.NewReader(read(t, path)))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&file); err != nil {
 		t.Fatal(err)
@@ -63,7 +66,7 @@ func alerts(t *testing.T) []rule {
 }
 
 func testAlerts(t *testing.T, path string) {
-	for _, r := range alerts(t) {
+	for _, r := range alerts(t, path) {
 		known(t, r.Alert, r.Expr)
 		if !slices.Contains([]string{"page", "ticket"}, r.Labels["severity"]) {
 			t.Errorf("%s has severity %q", r.Alert, r.Labels["severity"])
@@ -99,7 +102,7 @@ func testAlertTests(t *testing.T, path string) {
 			fires[a.AlertName][len(a.Expected) > 0] = true
 		}
 	}
-	for _, r := range alerts(t) {
+	for _, r := range alerts(t, strings.Replace(path, ".test.", ".", 1)) {
 		if f := fires[r.Alert]; !f[true] || !f[false] {
 			t.Errorf("%s does not test both when %s fires and when it does not", path, r.Alert)
 		}
@@ -115,11 +118,26 @@ func types(t *testing.T) map[string]string {
 	m.Count(&track.Record{Protocol: track.Connect, Outcome: "ok", Decision: "observe"}, 1, 1)
 	w := httptest.NewRecorder()
 	m.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	mirrorMetrics(t).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	found := map[string]string{"up": "gauge"} // Prometheus's own
 	for _, line := range regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`).FindAllStringSubmatch(w.Body.String(), -1) {
 		found[line[1]] = line[2]
 	}
 	return found
+}
+
+// mirrorMetrics returns those of a mirror that has done something.
+func mirrorMetrics(t *testing.T) http.Handler {
+	t.Helper()
+	m := mirrormetrics.New(mirrormetrics.Options{
+		Store: func() store.Stats { return store.Stats{} },
+		Upstreams: func() []mirrormetrics.UpstreamState {
+			return []mirrormetrics.UpstreamState{{Name: "docker.io", Limits: upstream.Limits{Limit: 100, Seen: time.Now()}}}
+		},
+	})
+	m.Upstream(upstream.Event{Upstream: "docker.io", Kind: "blob", Status: 200})
+	m.Count(&record.Record{Kind: record.Blob, How: record.Hit, Status: 200})
+	return m
 }
 
 var (

@@ -69,7 +69,7 @@ var cacheFigures = []figure[store.Stats]{
 var upstreamFigures = []figure[Upstream]{
 	gauge("sluice_mirror_upstream_up", "1 if an upstream, and the hosts that it named, answered when they were asked last; nothing until they were asked.",
 		func(u *Upstream) float64 { return truth(!u.Away) }, "upstream"),
-	gauge("sluice_mirror_upstream_rate_limit", "Requests that an upstream allows in its window, as it last said; nothing for one that did not say.",
+	gauge("sluice_mirror_upstream_rate_limit", "Requests that an upstream allows in its window, as it last said; nothing for one that did not say, or whose window is over.",
 		func(u *Upstream) float64 { return float64(u.Limits.Limit) }, "upstream"),
 	gauge("sluice_mirror_upstream_rate_limit_remaining", "Requests that an upstream last said are left.",
 		func(u *Upstream) float64 { return float64(u.Limits.Remaining) }, "upstream"),

@@ -164,6 +164,7 @@ func TestTheRateLimitIsWhatTheUpstreamSaid(t *testing.T) {
 	}{
 		{"silent", upstream.Limits{}, "", "", "0"},
 		{"some left", upstream.Limits{Limit: 100, Remaining: 76}, "100", "76", "0"},
+		{"its window is over", upstream.Limits{Limit: 100, Remaining: 3, Window: time.Hour, Seen: time.Now().Add(-2 * time.Hour)}, "", "", "0"},
 		{"used up, a while ago", upstream.Limits{Limit: 100, PausedUntil: time.Now().Add(-time.Minute)}, "100", "0", "0"},
 		{"used up", upstream.Limits{Limit: 100, PausedUntil: time.Now().Add(time.Hour)}, "100", "0", ""},
 	} {

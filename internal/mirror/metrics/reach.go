@@ -28,6 +28,9 @@ func (m *Metrics) Upstreams() []Upstream {
 	list := make([]Upstream, len(configured))
 	for i, c := range configured {
 		list[i] = Upstream{UpstreamState: c}
+		if l := &list[i].Limits; l.Window > 0 && now.Sub(l.Seen) > l.Window {
+			l.Limit, l.Remaining = 0, 0 // its window is over: what is left now is not known
+		}
 		if r := m.reached[c.Name]; r != nil {
 			r.tell(&list[i], now)
 		}
