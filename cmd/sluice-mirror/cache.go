@@ -44,7 +44,7 @@ func cache(c *cli.Call) int {
 	}
 	do := map[string]func(context.Context) error{"ls": call.list, "rm": call.remove, "verify": call.verify, "prune": call.prune}[order]
 	if do == nil {
-		call.misuse("say what to do: ls, rm, verify or prune")
+		_ = call.misuse("say what to do: ls, rm, verify or prune")
 		return cli.ExitUsage
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -28,7 +28,7 @@ func ask(p Place, because error) (Cache, error) {
 	}
 	a := asked{adminclient.New(p.Admin)}
 	if err := a.isOn(p.Directory); err != nil {
-		a.Close()
+		_ = a.Close()
 		return nil, fmt.Errorf("%w, and the mirror there: %w", because, err)
 	}
 	return a, nil
