@@ -213,7 +213,7 @@ func write(dir string, text []byte, replace bool) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }() // a rename has taken it away
 	_, err = f.Write(text)
 	if err == nil {
 		err = f.Sync()

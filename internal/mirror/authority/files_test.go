@@ -107,8 +107,10 @@ func TestAHalfWrittenPairKeepsTheOldOneAndIsToldOnce(t *testing.T) {
 	cert, key := k.pair()
 	for name, half := range map[string][]byte{"a certificate without its key": cert, "half a certificate": cert[:len(cert)/2], "nothing": {}} {
 		k.put(half, nil)
-		if k.shown() != before || k.shown() != before {
-			t.Errorf("with %s another one is shown", name)
+		for range 2 {
+			if k.shown() != before {
+				t.Errorf("with %s another one is shown", name)
+			}
 		}
 	}
 	if err := os.Remove(k.key); err != nil {

@@ -105,7 +105,7 @@ const killGrace = time.Second
 // Close cuts whatever there is. Drain comes before it, if it shall be in order.
 func (p *Proxy) Close() {
 	p.gate.Drain()
-	p.inner.Close()
+	_ = p.inner.Close() // it never fails
 	p.open.closeAll()
 	p.gate.Live().KillAll("drain")
 	p.server.Close()

@@ -141,7 +141,7 @@ func (t *tunnel) Close() error {
 // abort ends the connection by a reset, and makes whoever waits for it close it.
 func (t *tunnel) abort() {
 	t.tcp.SetLinger(0)
-	t.Close()
+	_ = t.Close()
 }
 
 // refuse notes why TLS is not set up; the first to say so is right.
@@ -167,12 +167,12 @@ func (p *Proxy) shake(t *tunnel) {
 	c := tls.Server(t, p.tls)
 	if err := c.HandshakeContext(context.Background()); err != nil {
 		t.refuse(unshaken(t, err))
-		t.Close()
+		_ = t.Close()
 		return
 	}
 	t.SetDeadline(time.Time{})
 	if !p.inner.give(c) {
-		c.Close()
+		_ = c.Close()
 	}
 }
 
@@ -211,12 +211,11 @@ func (p *Proxy) forClient(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		t.refuse(e)
 		return c, nil // without a certificate, which package tls answers with unrecognized_name
 	}
-	leaf, err := p.policy.Load().Authority.Leaf(t.end.host)
-	if err != nil {
+	if leaf, err := p.policy.Load().Authority.Leaf(t.end.host); err == nil {
+		c.Certificates = []tls.Certificate{*leaf}
+	} else {
 		t.refuse(&egress.Error{Kind: egress.Internal, Sentence: "there is no certificate for " + t.end.host.String(), Err: err})
-		return c, nil
 	}
-	c.Certificates = []tls.Certificate{*leaf}
 	return c, nil
 }
 
