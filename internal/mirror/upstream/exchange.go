@@ -47,17 +47,17 @@ func (r *Registry) header(accept ...string) http.Header {
 }
 
 // follow makes an exchange and those that its redirects lead to. away tells that
-// the answer is of another origin than the first. The Authorization header stays
+// one of them left the first's origin. The Authorization header stays
 // with its origin, and is gone for good once a redirect has left it.
 func (r *Registry) follow(ctx context.Context, e exchange) (resp *http.Response, away bool, err error) {
-	first, err := originOf(e.url)
+	at, err := originOf(e.url)
 	if err != nil {
 		return nil, false, r.refuse(err)
 	}
-	for at := first; ; {
+	for {
 		resp, err := r.send(ctx, e)
 		if err != nil || !isRedirect(resp.StatusCode) {
-			return resp, at != first, err
+			return resp, away, err
 		}
 		location := resp.Header.Get("Location")
 		discard(resp)
@@ -70,7 +70,7 @@ func (r *Registry) follow(ctx context.Context, e exchange) (resp *http.Response,
 			return nil, false, r.refuse(fmt.Errorf("redirect from %s to %s: %w", at, printable(next.Host), err))
 		}
 		if to != at {
-			e.authorization = ""
+			e.authorization, away = "", true
 		}
 		next.Fragment, next.RawFragment = "", ""
 		e.url, at = next, to
