@@ -90,7 +90,7 @@ func (r *Registry) authorize(ctx context.Context, how want, refused string, as I
 	a := authorization{how: how}
 	switch {
 	case how.scheme == "bearer":
-		key := tokenKey{as.own, c.generation, how.realm, how.service, how.scope}
+		key := tokenKey{c.generation, how.realm, how.service, how.scope}
 		t, err := r.tokens.get(ctx, key, refused, func(ctx context.Context) (token, error) { return r.fetchToken(ctx, how, c) })
 		if err != nil {
 			return authorization{}, r.untokened(ctx, err, how, as)

@@ -143,6 +143,16 @@ func TestAPauseHoldsForNobodyElse(t *testing.T) {
 	get(t, r, manifest(Client("Bearer other")))
 	r.wants.keep("library/alpine", want{scheme: "basic"}) // as it wanted before
 	get(t, r, manifest(Own()))
+
+	r = open(t, withPassword(t, w.options(t, w.serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			w.WriteHeader(http.StatusTooManyRequests)
+		}
+	}).url(registryName))))
+	r.wants.keep("library/alpine", want{scheme: "basic"})
+	fails(t, r, manifest(Own()), RateLimited)
+	fails(t, r, manifest(Own()), RateLimited)
+	get(t, r, manifest(Anonymous()))
 }
 
 // breakerAt returns breakers on a clock, without spread.

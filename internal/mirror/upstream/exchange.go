@@ -35,7 +35,8 @@ type exchange struct {
 
 // header returns what every request says.
 func (r *Registry) header(accept ...string) http.Header {
-	// What Go's client would say on its own account is set, so that it does not.
+	// Digests are of bytes as they are. Where Accept-Encoding is not set Go's client
+	// asks for gzip, and unpacks it.
 	h := http.Header{"User-Agent": {r.agent}, "Accept-Encoding": {"identity"}}
 	if len(accept) > 0 {
 		h["Accept"] = accept

@@ -103,8 +103,6 @@ func (r *Registry) mayHaveCredentials(to origin) bool {
 		return false
 	case to.host == r.home.host || r.isTrusted(to):
 		return true
-	case to.host.IsAddr() || r.home.host.IsAddr():
-		return false
 	}
 	domain, err := publicsuffix.EffectiveTLDPlusOne(r.home.host.Name())
 	return err == nil && (to.host.Name() == domain || strings.HasSuffix(to.host.Name(), "."+domain))

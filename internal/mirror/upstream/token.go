@@ -30,8 +30,7 @@ const (
 
 // tokenKey is what a token is good for.
 type tokenKey struct {
-	own                   bool
-	generation            uint64 // of the credentials
+	generation            uint64 // of the mirror's own credentials; 0: anonymous
 	realm, service, scope string
 }
 

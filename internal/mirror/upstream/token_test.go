@@ -76,6 +76,21 @@ func TestTokensAreOfOneRepositoryAndOneIdentity(t *testing.T) {
 	}
 }
 
+func TestAChallengeWithoutAScopeIsAnsweredForTheRepository(t *testing.T) {
+	w := newWorld(t)
+	auth := w.serve(t, gives("the-token"))
+	registry := w.serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "" {
+			w.Header().Set("WWW-Authenticate", fmt.Sprintf("Bearer realm=%q", auth.url(authName)+"/t"))
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+	get(t, w.open(t, registry.url(registryName)), manifest(Anonymous()))
+	if got := auth.requests()[0].uri; got != "/t?scope=repository%3Alibrary%2Falpine%3Apull" {
+		t.Errorf("asked for %s", got)
+	}
+}
+
 func TestAfterTheFirstRequestOfARepositoryNoneIsInVain(t *testing.T) {
 	w := newWorld(t)
 	auth := w.serve(t, gives("the-token"))
@@ -252,15 +267,17 @@ func TestWhoWaitsForATokenDoesNotLoseItWithTheOneWhoFetched(t *testing.T) {
 	})
 	within(t, "the first fetch", fetching)
 	got := make(chan struct{})
+	waiter := &watched{Context: t.Context(), waits: make(chan struct{})}
 	go func() {
 		defer close(got)
-		second, err := tokens.get(t.Context(), tokenKey{}, "", func(context.Context) (token, error) {
+		second, err := tokens.get(waiter, tokenKey{}, "", func(context.Context) (token, error) {
 			return token{value: "second", expires: time.Now().Add(time.Hour)}, nil
 		})
 		if err != nil || second.value != "second" {
 			t.Errorf("%q, %v", second.value, err)
 		}
 	}()
+	within(t, "the second's wait", waiter.waits)
 	leave()
 	first.Wait()
 	within(t, "the second's token", got)
@@ -280,6 +297,18 @@ func TestWhoWaitsForATokenDoesNotLoseItWithTheOneWhoFetched(t *testing.T) {
 		t.Errorf("who left got %v", err)
 	}
 	close(block)
+}
+
+// watched is a context that tells when somebody waits for its end.
+type watched struct {
+	context.Context
+	once  sync.Once
+	waits chan struct{}
+}
+
+func (w *watched) Done() <-chan struct{} {
+	w.once.Do(func() { close(w.waits) })
+	return w.Context.Done()
 }
 
 func TestAFetchThatPanicsHoldsNobodyUp(t *testing.T) {

@@ -36,7 +36,6 @@ func newTransport(d *egress.Dialer, via *url.URL, config *tls.Config) (*http.Tra
 		MaxIdleConnsPerHost:    idleConns,
 		IdleConnTimeout:        idleConnTimeout,
 		MaxResponseHeaderBytes: maxHeader,
-		DisableCompression:     true, // digests are of the bytes as they are
 		Protocols:              new(http.Protocols),
 		// No Proxy: those of the environment are never followed.
 	}
