@@ -169,6 +169,15 @@ func TestAHelperThatFailsIsToldWithoutItsSecrets(t *testing.T) {
 	}
 }
 
+func TestAHelperMayLeaveAnAgentBehind(t *testing.T) {
+	w := newWorld(t)
+	o := w.options(t, w.serve(t, echoes).url(registryName))
+	o.Helper = helper(t, `sleep 60 & echo '{"Username":"user","Secret":"s3cret"}'`)
+	if got := get(t, open(t, o), manifest(Own())); got != "user=s3cret" { // within o.Timeout
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestAHelperThatHangsIsEndedWithTheRequest(t *testing.T) {
 	w := newWorld(t)
 	started := filepath.Join(t.TempDir(), "started")

@@ -64,9 +64,9 @@ func runHelper(ctx context.Context, program, server string) (credential, error) 
 	cmd := exec.CommandContext(ctx, program, "get")
 	cmd.Stdin = strings.NewReader(server)
 	cmd.Stdout = out
-	// A child of the helper's may hold its standard output open.
+	// A child of the helper's, an agent perhaps, may hold its standard output open.
 	cmd.WaitDelay = time.Second
-	if err := cmd.Run(); err != nil {
+	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		if ctx.Err() != nil {
 			return credential{}, fmt.Errorf("no answer in %s: %w", helperTimeout, context.Cause(ctx))
 		}

@@ -205,7 +205,10 @@ func (r *Registry) fetchToken(ctx context.Context, w want, as credential) (token
 	if err == nil {
 		got, err = readToken(text, start)
 	}
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return token{}, r.ended(ctx)
+	case err != nil:
 		return token{}, r.fail(Broken, fmt.Errorf("answer of token server %s: %w", realm.Host, err))
 	}
 	return got, nil
