@@ -33,10 +33,12 @@ VULNDB   ?= https://vuln.go.dev
 # golangci-lint takes some two minutes for that on two cores.
 GOLANGCI    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
-# A client of registries that the lab runs, built and kept in the same way.
+# A client of registries that the lab runs, and what the OCI has to say whether one keeps
+# to the distribution specification, built and kept in the same way.
 CRANE       := github.com/google/go-containerregistry/cmd/crane@v0.22.1
+CONFORMANCE := github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
 
-.PHONY: build test deps check lint vulnerabilities unit crane lab bench bench-mirror fuzz soak
+.PHONY: build test deps check lint vulnerabilities unit crane conformance lab bench bench-mirror fuzz soak
 
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o . ./cmd/sluice ./cmd/sluice-mirror
@@ -115,7 +117,10 @@ unit:
 crane:
 	@$(call install,$(CRANE))
 
-lab: crane
+conformance:
+	@$(call install,$(CONFORMANCE))
+
+lab: crane conformance
 	@echo "== the lab"
 	$(call run,-count=1 -timeout 15m $(LAB))
 

@@ -18,13 +18,25 @@ import (
 	"time"
 )
 
-// Media types of Docker's image manifest, version 2, schema 2.
-const (
-	manifestType = "application/vnd.docker.distribution.manifest.v2+json"
-	listType     = "application/vnd.docker.distribution.manifest.list.v2+json"
-	configType   = "application/vnd.docker.container.image.v1+json"
-	layerType    = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-)
+// mediaTypes are those of an image's parts.
+type mediaTypes struct{ manifest, list, config, layer string }
+
+// dockerTypes are those of Docker's image manifest, version 2, schema 2.
+func dockerTypes() mediaTypes {
+	const docker = "application/vnd.docker."
+	return mediaTypes{
+		manifest: docker + "distribution.manifest.v2+json",
+		list:     docker + "distribution.manifest.list.v2+json",
+		config:   docker + "container.image.v1+json",
+		layer:    docker + "image.rootfs.diff.tar.gzip",
+	}
+}
+
+// ociTypes are those of the OCI's image specification.
+func ociTypes() mediaTypes {
+	const oci = "application/vnd.oci.image."
+	return mediaTypes{manifest: oci + "manifest.v1+json", list: oci + "index.v1+json", config: oci + "config.v1+json", layer: oci + "layer.v1.tar+gzip"}
+}
 
 // Layer is one layer of an image: its packed bytes and the digest unpacked.
 type Layer struct {
@@ -72,22 +84,22 @@ func (r *Registry) push(t testing.TB, repository, tag, processor string, command
 	diffIDs := make([]string, 0, len(layers))
 	blobs := make([]descriptor, 0, len(layers))
 	for _, l := range layers {
-		d := r.putBlob(t, repository, layerType, l.packed)
+		d := r.putBlob(t, repository, r.types.layer, l.packed)
 		diffIDs, blobs = append(diffIDs, l.diffID), append(blobs, d)
 		image.Layers = append(image.Layers, d.Digest)
 		image.Size += int64(d.Size)
 	}
-	config := r.putBlob(t, repository, configType, marshal(t, map[string]any{
+	config := r.putBlob(t, repository, r.types.config, marshal(t, map[string]any{
 		"architecture": processor, "os": "linux", "created": "2026-01-01T00:00:00Z",
 		"config": map[string]any{"Cmd": command},
 		"rootfs": map[string]any{"type": "layers", "diff_ids": diffIDs},
 	}))
 	image.Config, image.Size = config.Digest, image.Size+int64(config.Size)
 	image.manifest = marshal(t, map[string]any{
-		"schemaVersion": 2, "mediaType": manifestType, "config": config, "layers": blobs,
+		"schemaVersion": 2, "mediaType": r.types.manifest, "config": config, "layers": blobs,
 	})
 	image.Digest = digest(image.manifest)
-	r.send(t, repository, http.MethodPut, "/v2/"+repository+"/manifests/"+tag, manifestType, image.manifest)
+	r.send(t, repository, http.MethodPut, "/v2/"+repository+"/manifests/"+tag, r.types.manifest, image.manifest)
 	return image
 }
 
@@ -98,13 +110,13 @@ func (r *Registry) PushList(t testing.TB, image Image, tag string) string {
 	const foreign = "s390x"
 	other := r.push(t, image.Repository, tag+"-"+foreign, foreign, nil, []Layer{Noise(t, 9, 1000)})
 	list := marshal(t, map[string]any{
-		"schemaVersion": 2, "mediaType": listType,
+		"schemaVersion": 2, "mediaType": r.types.list,
 		"manifests": []descriptor{
-			{manifestType, len(other.manifest), other.Digest, &platform{foreign, "linux"}},
-			{manifestType, len(image.manifest), image.Digest, &platform{runtime.GOARCH, "linux"}},
+			{r.types.manifest, len(other.manifest), other.Digest, &platform{foreign, "linux"}},
+			{r.types.manifest, len(image.manifest), image.Digest, &platform{runtime.GOARCH, "linux"}},
 		},
 	})
-	r.send(t, image.Repository, http.MethodPut, "/v2/"+image.Repository+"/manifests/"+tag, listType, list)
+	r.send(t, image.Repository, http.MethodPut, "/v2/"+image.Repository+"/manifests/"+tag, r.types.list, list)
 	return digest(list)
 }
 

@@ -44,6 +44,8 @@ type Options struct {
 	// Users have passwords, by name: the registry wants one of them by Basic, for all
 	// it has. Not together with Tokens.
 	Users map[string]string
+	// OCI says that images are in the OCI's own format, and not in Docker's.
+	OCI bool
 }
 
 // Registry is one that runs.
@@ -55,9 +57,10 @@ type Registry struct {
 	// Front counts what reaches it.
 	Front *lab.Origin
 
+	types   mediaTypes
 	tokens  *Tokens
 	users   map[string]string
-	instead atomic.Pointer[http.HandlerFunc]
+	instead atomic.Pointer[Answer]
 }
 
 // loopback is where docker-registry listens, for the front alone.
@@ -130,7 +133,10 @@ func Start(t testing.TB, n *lab.Net, host *lab.Host, ca *lab.CA, o Options) *Reg
 	}
 	host.Start(t, "docker-registry", "serve", config).WaitListen(t, 5000)
 
-	r := &Registry{Host: host, Name: o.Name, tokens: o.Tokens, users: o.Users}
+	r := &Registry{Host: host, Name: o.Name, types: dockerTypes(), tokens: o.Tokens, users: o.Users}
+	if o.OCI {
+		r.types = ociTypes()
+	}
 	n.Name(t, o.Name, host.Addr())
 	r.Front = lab.ServeHTTPS(t, host, ":443", ca, []string{o.Name}, r.front(t, o))
 	return r
@@ -152,16 +158,17 @@ func (r *Registry) front(t testing.TB, o Options) http.Handler {
 		mux.Handle(realm.Path, o.Tokens)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if instead := r.instead.Load(); instead != nil {
-			(*instead)(w, req)
-			return
+		if answer := r.instead.Load(); answer == nil || !(*answer)(w, req) {
+			mux.ServeHTTP(w, req)
 		}
-		mux.ServeHTTP(w, req)
 	})
 }
 
+// Answer answers a request, or says that it does not.
+type Answer func(http.ResponseWriter, *http.Request) bool
+
 // Instead has the front answer by itself, from now on; nil: no more.
-func (r *Registry) Instead(answer http.HandlerFunc) {
+func (r *Registry) Instead(answer Answer) {
 	if answer == nil {
 		r.instead.Store(nil)
 		return
