@@ -2,13 +2,14 @@ package front
 
 import (
 	"context"
-	"net"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/zap"
@@ -76,8 +77,13 @@ func users(t *testing.T, names ...string) *access.Users {
 		}
 		lines.WriteString(n + ":" + string(hash) + "\n")
 	}
+	return usersOf(t, lines.String())
+}
+
+func usersOf(t *testing.T, file string) *access.Users {
+	t.Helper()
 	name := filepath.Join(t.TempDir(), "htpasswd")
-	if err := os.WriteFile(name, []byte(lines.String()), 0o600); err != nil {
+	if err := os.WriteFile(name, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	u, err := access.OpenUsers(name, zap.NewNop())
@@ -150,6 +156,48 @@ func TestWhereClientsLogInTheirPasswordStaysHere(t *testing.T) {
 			t.Errorf("the upstream was given %q", field)
 		}
 	}
+}
+
+// Checks of passwords take a processor's time: those of one client wait for each other,
+// and only so many may wait.
+func TestWhoGuessesPasswordsIsToldToWait(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("right"), 12) // a quarter of a second
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := usersOf(t, "alice:"+string(hash)+"\n")
+	x := newRig(t, func(s *setup) { s.Login, s.Users, s.secure = true, func() *access.Users { return u }, true })
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	answers := make(chan *http.Response, 200)
+	var guesses sync.WaitGroup
+	for i := range cap(answers) {
+		guesses.Go(func() {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, x.server.URL+"/v2/", nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			req.SetBasicAuth("alice", fmt.Sprint("guess", i))
+			if resp, err := x.server.Client().Do(req); err == nil {
+				resp.Body.Close()
+				answers <- resp
+			}
+		})
+	}
+	for resp := range answers {
+		if resp.StatusCode == http.StatusTooManyRequests {
+			if resp.Header.Get("Retry-After") == "" {
+				t.Error("it is not said for how long")
+			}
+			break
+		}
+		if resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("status %d", resp.StatusCode)
+		}
+	}
+	cancel()
+	guesses.Wait()
 }
 
 func TestAPrivateRepositoryIsForThoseWhomARuleNamesForIt(t *testing.T) {
@@ -230,13 +278,15 @@ func TestTheTransparentWayIsTheRegistryThatWasConnectedTo(t *testing.T) {
 	}
 }
 
-func TestOneHandlerServesEachRegistryOfTheTransparentWay(t *testing.T) {
+func TestOneHandlerServesAllRegistriesOfTheTransparentWay(t *testing.T) {
 	x := newRig(t)
 	ofHub, _ := x.hub.repo("a/b").image("3", []byte("docker's"))
 	ofGHCR, _ := x.ghcr.repo("a/b").image("3", []byte("github's"))
 	h := x.server.Config.Handler.(*Handler)
 	for registry, want := range map[string]oci.Digest{"docker.io": ofHub, "ghcr.io": ofGHCR} {
-		s, _ := serveFor(t, true, func(ctx context.Context, c net.Conn) context.Context { return Connection{Conn: c}.With(ctx) }, h.For(registry))
+		s, _ := serve(t, true, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h.ServeHTTP(w, r.WithContext(Connection{Registry: registry}.With(r.Context())))
+		}))
 		resp := get(t, s.Client(), s.URL+"/v2/a/b/manifests/3")
 		if got := resp.Header.Get("Docker-Content-Digest"); got != string(want) {
 			t.Errorf("%s: %s, %q", registry, resp.Status, got)

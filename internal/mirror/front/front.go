@@ -75,16 +75,6 @@ func (h *Handler) idle() time.Duration {
 	return h.Idle
 }
 
-// For returns the handler of the transparent way: it answers clients that believe to
-// speak to the registry itself, which is named as it is configured. It has no login.
-func (h *Handler) For(registry string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := connectionOf(r)
-		c.Registry = registry
-		h.ServeHTTP(w, r.WithContext(c.With(r.Context())))
-	})
-}
-
 // exchange is one request and its answer.
 type exchange struct {
 	*Handler
@@ -107,7 +97,9 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	x.w = newWriter(rw, r, h.idle())
 	defer x.end()
+	x.record.Error = "it came to no end" // a panic, which whoever has called this reports
 	err := x.answer()
+	x.record.Error = ""
 	switch {
 	case err == nil:
 	case x.w.status != 0:

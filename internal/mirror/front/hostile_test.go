@@ -6,11 +6,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"sluice/internal/mirror/access"
 	"sluice/internal/mirror/oci"
 	"sluice/internal/mirror/record"
 )
@@ -218,6 +220,29 @@ func TestAClientThatLeavesLeavesARecord(t *testing.T) {
 	}
 }
 
+// The server's time for reading a request is not for answering it.
+func TestAnAnswerMayTakeLongerThanTheRequest(t *testing.T) {
+	for protocol, secure := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		t.Run(protocol, func(t *testing.T) {
+			x := newRig(t, func(s *setup) { s.readTimeout, s.secure = 300*time.Millisecond, secure })
+			_, d := x.hub.repo("a/b").image("3", noise(100))
+			x.hub.failing(func(http.ResponseWriter, *http.Request) bool {
+				time.Sleep(500 * time.Millisecond)
+				return false
+			})
+			for range 2 { // by one connection
+				if a := x.get("/v2/a/b/blobs/" + string(d)); !d.Matches(a.body) {
+					t.Errorf("%d, %v: %q", a.StatusCode, a.err, a.body)
+				}
+				time.Sleep(500 * time.Millisecond)
+			}
+			if r := x.last(1); r.Error != "" {
+				t.Errorf("record %+v", r)
+			}
+		})
+	}
+}
+
 func TestEachRequestLeavesOneRecord(t *testing.T) {
 	x := newRig(t)
 	m, b := x.hub.repo("a/b").image("3", []byte("layer"))
@@ -246,5 +271,21 @@ func TestEachRequestLeavesOneRecord(t *testing.T) {
 		if i > 0 && i < 5 && (r.Registry != "docker.io" || r.Repository != "a/b" || r.Rule != "everybody") {
 			t.Errorf("record %d: %+v", i, r)
 		}
+	}
+}
+
+func TestAPanicLeavesARecord(t *testing.T) {
+	var records []record.Record
+	h := &Handler{Policy: func() *access.Policy { panic("no policy") }, Record: func(r *record.Record) { records = append(records, *r) }}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic is kept from who called")
+			}
+		}()
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/v2/", nil))
+	}()
+	if len(records) != 1 || records[0].Error == "" {
+		t.Errorf("records %+v", records)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"sluice/internal/mirror/access"
 	"sluice/internal/mirror/oci"
@@ -26,7 +27,9 @@ func (x *exchange) login() (string, error) {
 	ok, err := x.Users().Check(x.r.Context(), x.conn.Client.Addr(), name, password)
 	switch {
 	case err != nil:
-		return "", oci.Errorf(http.StatusTooManyRequests, oci.TooManyRequests, "too many passwords of this client wait to be checked").Because(err)
+		e := oci.Errorf(http.StatusTooManyRequests, oci.TooManyRequests, "too many passwords of this client wait to be checked").Because(err)
+		e.RetryAfter = time.Second
+		return "", e
 	case !ok:
 		return "", x.challenge("the name or the password is wrong")
 	}

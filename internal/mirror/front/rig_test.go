@@ -47,8 +47,10 @@ type setup struct {
 	secure     bool
 	connection Connection
 	tagTTL     time.Duration
-	maxSize    int64
-	own        string // password of the mirror's own for both registries
+	// readTimeout is the server's, for the whole of a request
+	readTimeout time.Duration
+	maxSize     int64
+	own         string // password of the mirror's own for both registries
 }
 
 var everybody = access.Rule{Rule: acl.Rule{Name: "everybody", Action: acl.Allow}}
@@ -82,10 +84,13 @@ func newRig(t *testing.T, change ...func(*setup)) *rig {
 		x.records = append(x.records, *r)
 	}
 	h := &s.Handler
-	x.server, x.spy = serveFor(t, s.secure, func(ctx context.Context, c net.Conn) context.Context {
-		conn := s.connection
-		conn.Conn = c
-		return conn.With(ctx)
+	x.server, x.spy = serveAs(t, s.secure, func(server *http.Server) {
+		server.ReadTimeout = s.readTimeout
+		server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+			conn := s.connection
+			conn.Conn = c
+			return conn.With(ctx)
+		}
 	}, h)
 	return x
 }

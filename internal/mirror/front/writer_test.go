@@ -59,15 +59,15 @@ func (l *spyListener) Accept() (net.Conn, error) {
 // who speaks it.
 func serve(t *testing.T, secure bool, h http.Handler) (*httptest.Server, *spyListener) {
 	t.Helper()
-	return serveFor(t, secure, ConnContext, h)
+	return serveAs(t, secure, func(s *http.Server) { s.ConnContext = ConnContext }, h)
 }
 
-func serveFor(t *testing.T, secure bool, connContext func(context.Context, net.Conn) context.Context, h http.Handler) (*httptest.Server, *spyListener) {
+func serveAs(t *testing.T, secure bool, as func(*http.Server), h http.Handler) (*httptest.Server, *spyListener) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
 	spy := &spyListener{Listener: s.Listener}
 	s.Listener = spy
-	s.Config.ConnContext = connContext
+	as(s.Config)
 	s.EnableHTTP2 = secure
 	if secure {
 		s.StartTLS()
