@@ -132,6 +132,7 @@ func TestABodyThatCannotBeCompletedBreaksTheConnection(t *testing.T) {
 	} {
 		for protocol, secure := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
 			t.Run(name+" by "+protocol, func(t *testing.T) {
+				t.Parallel()
 				x := newRig(t, func(s *setup) { s.secure = secure })
 				_, d := x.hub.repo("a/b").image("3", layer)
 				x.hub.failing(func(w http.ResponseWriter, r *http.Request) bool {
@@ -222,6 +223,7 @@ func TestAClientThatLeavesLeavesARecord(t *testing.T) {
 
 // The server's time for reading a request is not for answering it.
 func TestAnAnswerMayTakeLongerThanTheRequest(t *testing.T) {
+	t.Parallel()
 	for protocol, secure := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
 		t.Run(protocol, func(t *testing.T) {
 			x := newRig(t, func(s *setup) { s.readTimeout, s.secure = 300*time.Millisecond, secure })

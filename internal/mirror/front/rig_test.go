@@ -35,6 +35,8 @@ type rig struct {
 	server *httptest.Server
 	spy    *spyListener
 	store  *store.Store
+	// handler answers what the server gets.
+	handler *Handler
 
 	mu      sync.Mutex
 	records []record.Record
@@ -83,7 +85,14 @@ func newRig(t *testing.T, change ...func(*setup)) *rig {
 		defer x.mu.Unlock()
 		x.records = append(x.records, *r)
 	}
-	h := &s.Handler
+	x.handler = &s.Handler
+	var underWay sync.WaitGroup // net/http's server does not wait for it when it is closed
+	t.Cleanup(underWay.Wait)
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		underWay.Add(1)
+		defer underWay.Done()
+		x.handler.ServeHTTP(w, r)
+	})
 	x.server, x.spy = serveAs(t, s.secure, func(server *http.Server) {
 		server.ReadTimeout = s.readTimeout
 		server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {

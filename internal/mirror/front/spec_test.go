@@ -174,6 +174,7 @@ func TestSpecPullingBlobs_RangesAsInRFC9110(t *testing.T) {
 	}
 	for name, warm := range map[string]bool{"kept": true, "not kept": false} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			none := func(a answer) bool { // how long it is, is known of what is kept; the field is a SHOULD
 				return a.StatusCode == http.StatusRequestedRangeNotSatisfiable && (!warm || a.Header.Get("Content-Range") == fmt.Sprintf("bytes */%d", size))
 			}

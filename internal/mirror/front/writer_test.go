@@ -134,6 +134,7 @@ func TestAFileLeavesBySendfile(t *testing.T) {
 }
 
 func TestAClientThatStopsReadingIsDropped(t *testing.T) {
+	t.Parallel()
 	for name, secure := range map[string]bool{"plain": false, "h2": true} {
 		t.Run(name, func(t *testing.T) {
 			ended := make(chan error, 1)
@@ -159,6 +160,7 @@ func TestAClientThatStopsReadingIsDropped(t *testing.T) {
 
 // The client takes much longer than the idle time for what is sent in one piece.
 func TestASlowClientIsNotDropped(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("how far a client has read is known on Linux only")
 	}
@@ -198,6 +200,7 @@ func TestASlowClientIsNotDropped(t *testing.T) {
 // The time for which the upstream is waited for is none in which the client does not
 // read. HTTP/2 ends a stream at its deadline, whether something is written or not.
 func TestWaitingForTheUpstreamIsNotTheClientsIdleTime(t *testing.T) {
+	t.Parallel()
 	for name, secure := range map[string]bool{"plain": false, "h2": true} {
 		t.Run(name, func(t *testing.T) {
 			const idle = 200 * time.Millisecond
