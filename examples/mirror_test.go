@@ -3,8 +3,11 @@
 package examples_test
 
 import (
+	"crypto/tls"
 	"encoding/json"
+	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
@@ -175,4 +178,68 @@ func testHosts(t *testing.T, path string) {
 	if len(file.Host) != 1 {
 		t.Errorf("%d hosts", len(file.Host))
 	}
+}
+
+// The unit is run as it is, with all that it takes away from the process: the mirror
+// keeps its cache and its authority all the same, over a restart too.
+func TestTheMirrorsUnitUnderSystemd(t *testing.T) {
+	lab.Need(t, lab.Needs{Root: true, Programs: []string{"systemctl"}})
+	n := lab.New(t)
+	client := n.Host(t, "client", netip.MustParsePrefix("198.18.0.3/15"))
+	host := n.Host(t, "mirror.example.internal", netip.MustParsePrefix("198.18.0.2/15"))
+	configuration := filepath.Join(t.TempDir(), "mirror.toml")
+	text := strings.ReplaceAll(read(t, "mirror.toml"), "192.0.2.10", client.Addr().String())
+	if err := os.WriteFile(configuration, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := lab.StartSystemd(t, host, map[string]string{
+		"units/sluice-mirror.service": "sluice-mirror.service",
+		"etc/sluice/mirror.toml":      configuration,
+		"bin/sluice-mirror":           lab.SluiceMirror(t),
+	})
+	s.Control(t, "start", "sluice-mirror.service")
+	first := authorityAt(t, client)
+	s.Control(t, "reload", "sluice-mirror.service")
+	s.Control(t, "restart", "sluice-mirror.service")
+	if second := authorityAt(t, client); second != first {
+		t.Error("after a restart it has another authority")
+	}
+	if p := s.Property(t, "sluice-mirror.service", "ActiveState"); p != "active" {
+		t.Errorf("it is %s", p)
+	}
+	// Root has the commands of an operator, though all of it is another user's.
+	command := func(args ...string) string {
+		return s.Run(t, "/usr/local/bin/sluice-mirror", append(args, "--config", "/etc/sluice/mirror.toml")...)
+	}
+	if got := command("ca", "print"); strings.TrimSpace(got) != strings.TrimSpace(first) {
+		t.Errorf("ca print prints\n%s\nand clients are given\n%s", got, first)
+	}
+	if got := command("cache", "ls"); !strings.Contains(got, "nothing is cached") {
+		t.Errorf("cache ls prints %s", got)
+	}
+	s.Control(t, "stop", "sluice-mirror.service")
+	if got := command("cache", "prune", "--to", "0"); !strings.Contains(got, "removed 0 files") {
+		t.Errorf("cache prune prints %s", got)
+	}
+	s.Control(t, "start", "sluice-mirror.service")
+	if again := authorityAt(t, client); again != first {
+		t.Error("after a command of root's it has another authority")
+	}
+}
+
+// authorityAt returns the certificate that the mirror gives to its clients.
+func authorityAt(t *testing.T, client *lab.Host) string {
+	t.Helper()
+	transport := &http.Transport{DialContext: client.DialContext, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer transport.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: transport, Timeout: 20 * time.Second}).Get("https://mirror.example.internal:5000/ca.crt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(text), "BEGIN CERTIFICATE") {
+		t.Fatalf("%s %s, %v", resp.Status, text, err)
+	}
+	return string(text)
 }
