@@ -135,6 +135,9 @@ func (e exchange) request(ctx context.Context) *http.Request {
 		req.Header.Set("Authorization", e.authorization)
 	}
 	if e.body != "" {
+		// With GetBody, what meets a connection that the server has just closed goes
+		// over another.
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(e.body)), nil }
 		req.Body, req.ContentLength = io.NopCloser(strings.NewReader(e.body)), int64(len(e.body))
 	}
 	return req.WithContext(ctx)

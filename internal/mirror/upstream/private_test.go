@@ -80,8 +80,7 @@ func TestTheUpstreamItselfIsVetted(t *testing.T) {
 func TestANameThatChangesItsAddressIsVettedEachTime(t *testing.T) {
 	w := newWorld(t)
 	target := w.serveOn(t, "https", forbidden, says("inside"))
-	var registry *site
-	registry = w.serve(t, func(rw http.ResponseWriter, r *http.Request) {
+	registry := w.serve(t, func(rw http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "manifests") {
 			fmt.Fprint(rw, "manifest")
 			return

@@ -126,7 +126,7 @@ func (r *Registry) answer(ctx context.Context, e exchange, q Request) (*http.Res
 	if err != nil {
 		return nil, err
 	}
-	if q.As.authorization == "" {
+	if q.As.authorization == "" && !away {
 		r.limits.heard(q.As.own, resp.Header)
 	}
 	var failure *Error
