@@ -3,7 +3,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -29,12 +28,10 @@ func TestTheReadmeSaysWhatWasMeasured(t *testing.T) {
 		{"idle", "process memory (PSS) of each", "Sluice", "costs the process %.1f KiB"},
 		{"idle", "process memory (PSS) of each", "HAProxy", "less than HAProxy's %.1f."},
 	} {
-		line := all.Line(c.row, c.work)
-		if line == nil || len(line.Figures[c.subject]) == 0 {
-			t.Errorf("there is no figure of %s for %s", c.subject, c.work)
-			continue
-		}
-		if want := fmt.Sprintf(c.as, report.Median(line.Figures[c.subject])); !strings.Contains(readme, want) {
+		want, err := all.Say(c.row, c.work, c.subject, c.as)
+		if err != nil {
+			t.Error(err)
+		} else if !strings.Contains(readme, want) {
 			t.Errorf("README does not say %q", want)
 		}
 	}

@@ -128,6 +128,15 @@ func (r *Results) Line(row, work string) *Line {
 	return nil
 }
 
+// Say puts the median of a subject's figures into a format such as "takes %.0f µs".
+func (r *Results) Say(row, work, subject, format string) (string, error) {
+	l := r.Line(row, work)
+	if l == nil || len(l.Figures[subject]) == 0 {
+		return "", fmt.Errorf("there is no figure of %s for %s", subject, work)
+	}
+	return fmt.Sprintf(format, Median(l.Figures[subject])), nil
+}
+
 // Load reads what Save wrote. A file that does not exist has no rows.
 func Load(path string) (*Results, error) {
 	r := new(Results)
