@@ -162,6 +162,7 @@ func (s *Server) handler(f *force, c settings.Listener) *front.Handler {
 		Policy: func() *access.Policy { return s.force.Load().policy },
 		Users:  func() *access.Users { return s.force.Load().users },
 		Login:  c.Login, Listener: c.Address, Record: s.record, Via: s.via, Idle: f.cfg.Timeouts.Idle,
+		Setup: f.setup(c),
 	}
 	if f.authority != nil {
 		h.CA = f.authority.PEM
