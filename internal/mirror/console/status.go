@@ -17,9 +17,9 @@ import (
 type disk struct {
 	dir string
 
-	mu  sync.Mutex
-	at  time.Time
-	err error
+	mu   sync.Mutex
+	at   time.Time
+	last string // what came of it
 }
 
 const (
@@ -27,17 +27,20 @@ const (
 	tryBytes = 4096 // a block: an empty file can be made on a disk that is full
 )
 
-// trouble returns why nothing can be kept, or nil. It tries at most every few seconds.
-func (d *disk) trouble() error {
+// trouble returns why nothing can be kept, or "". It tries at most every few seconds.
+func (d *disk) trouble() string {
 	if d.dir == "" {
-		return nil
+		return ""
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.at.IsZero() || time.Since(d.at) > triedFor {
-		d.err, d.at = tryWriting(d.dir), time.Now()
+		d.last, d.at = "", time.Now()
+		if err := tryWriting(d.dir); err != nil {
+			d.last = err.Error()
+		}
 	}
-	return d.err
+	return d.last
 }
 
 func tryWriting(dir string) error {
@@ -59,11 +62,11 @@ func tryWriting(dir string) error {
 // healthy answers 200 as long as the process does: that nothing can be kept makes
 // pulls slower, and starting anew would not help.
 func (h *Handler) healthy(w http.ResponseWriter, _ *http.Request) error {
-	if err := h.disk.trouble(); err != nil {
-		site.Plain(w, http.StatusOK, string(site.Escaped([]byte("degraded: the cache cannot be written: "+err.Error())))+"\n")
-		return nil
+	answer := "ok"
+	if trouble := h.disk.trouble(); trouble != "" {
+		answer = "degraded: the cache cannot be written: " + trouble
 	}
-	site.Plain(w, http.StatusOK, "ok\n")
+	site.Plain(w, http.StatusOK, string(site.Escaped([]byte(answer)))+"\n")
 	return nil
 }
 
@@ -153,15 +156,11 @@ func (h *Handler) status(w http.ResponseWriter, r *http.Request) error {
 
 func (h *Handler) cacheStatus() cacheStatus {
 	c := h.o.Store.Stats()
-	s := cacheStatus{
+	return cacheStatus{
 		Bytes: c.Bytes, MaxBytes: c.MaxSize, Contents: c.Blobs, Partials: c.Partials, PartialBytes: c.PartialBytes,
 		Downloads: c.Downloads, Reads: c.Reads, Evictions: c.Evictions, EvictedBytes: c.EvictedBytes,
-		Corrupt: c.Corrupt, Mismatches: c.Mismatches, Uncached: c.Uncached,
+		Corrupt: c.Corrupt, Mismatches: c.Mismatches, Uncached: c.Uncached, Trouble: h.disk.trouble(),
 	}
-	if err := h.disk.trouble(); err != nil {
-		s.Trouble = err.Error()
-	}
-	return s
 }
 
 func totalsOf(t metrics.Totals) totals {
