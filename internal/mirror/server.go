@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/netip"
 	"runtime/debug"
 	"sync"
@@ -19,9 +18,9 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"sluice/internal/accesslog"
-	"sluice/internal/admin/site"
 	"sluice/internal/limit"
 	"sluice/internal/mirror/authority"
+	"sluice/internal/mirror/console"
 	"sluice/internal/mirror/metrics"
 	"sluice/internal/mirror/pull"
 	"sluice/internal/mirror/record"
@@ -44,7 +43,7 @@ type Server struct {
 	store     *store.Store
 	mirror    *pull.Mirror
 	authority *authority.Authority // nil: nobody needs it
-	console   *site.Site
+	console   *console.Handler
 	via       string
 	places    *limit.Connections
 	turned    *zap.Logger // of connections that find no place: a line in ten seconds
@@ -119,15 +118,10 @@ func (s *Server) open(cfg *settings.Config) (err error) {
 	s.turned = zap.New(zapcore.NewSamplerWithOptions(s.stderr.Core(), turnedAwayEvery, 1, 0))
 	s.metrics = metrics.New(metrics.Options{Version: s.o.Version, Store: s.store.Stats, Upstreams: s.upstreamStates, State: s.state})
 	s.mirror = pull.New(s.store, pull.Options{Log: s.log})
-	s.console = site.New([]site.Route{
-		site.On("GET /metrics", "metrics, as Prometheus reads them", site.Serve(s.metrics)),
-		site.On("POST /reload", "reads the configuration anew", site.Reload("mirror", s.Reload, s.draining.Load)),
-		site.On("GET /config", "the configuration in force", func(w http.ResponseWriter, _ *http.Request) error {
-			site.StartJSON(w)
-			_, err := w.Write(s.inForce())
-			return err
-		}),
-	}, s.panicked)
+	s.console = console.New(console.Options{
+		Store: s.store, Directory: cfg.Cache.Directory, Metrics: s.metrics, Recent: s.recent, Version: s.o.Version, Started: time.Now(),
+		Config: s.inForce, Reload: s.Reload, Draining: s.draining.Load, Panicked: s.panicked,
+	})
 	f, err := s.build(cfg, nil)
 	if err != nil {
 		return err
@@ -236,7 +230,7 @@ func (s *Server) Close() error {
 	s.leaving.Wait()
 	s.settle()
 	if s.console != nil {
-		s.console.Close(func() {})
+		s.console.Close()
 	}
 	if s.mirror != nil {
 		errs = append(errs, s.mirror.Close())
