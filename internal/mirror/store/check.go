@@ -125,16 +125,17 @@ func (s *Store) check(ctx context.Context, d oci.Digest, f *os.File) error {
 	return nil
 }
 
-// corrupt removes a blob whose file is not what it was.
-func (s *Store) corrupt(e *entry, reason error) {
+// corrupt removes a blob whose file is not what it was; false: it is gone already.
+func (s *Store) corrupt(e *entry, reason error) bool {
 	s.mu.Lock()
 	if s.closed || s.index.entries[e.digest] != e {
 		s.mu.Unlock()
-		return
+		return false
 	}
 	s.counters.corrupt++
 	gone := s.index.take(e)
 	s.mu.Unlock()
 	s.log.Error("a corrupt file was removed from the cache", zap.String("digest", string(e.digest)), zap.Error(reason))
-	_ = s.discard(e, gone)
+	_ = s.discard(e, gone) // it has logged why it failed
+	return true
 }

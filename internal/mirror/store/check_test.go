@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -184,4 +185,48 @@ func TestVerifyFindsAndRemovesWhatIsCorrupt(t *testing.T) {
 	if err := s.Verify(ctx, func(Verified) { t.Error("after its end") }); !errors.Is(err, io.ErrClosedPipe) {
 		t.Error(err)
 	}
+}
+
+func TestAFileThatTheDiskCannotReadIsCheckedAnew(t *testing.T) {
+	s := open(t, t.TempDir(), 1<<20)
+	d := put(t, s, 1, 1000)
+	for _, c := range []struct {
+		err    error
+		checks uint64
+	}{{syscall.EPIPE, 0}, {syscall.EIO, 1}} { // of the client, of the disk
+		content, ok := s.Get(d)
+		if !ok {
+			t.Fatal("it is not there")
+		}
+		if err := content.unreadable(os.NewSyscallError("sendfile", c.err)); !errors.Is(err, c.err) {
+			t.Error(err)
+		}
+		content.Close()
+		if content, ok = s.Get(d); !ok || s.Stats().Checked != c.checks {
+			t.Errorf("after %v: %t, %d checks", c.err, ok, s.Stats().Checked)
+		}
+		content.Close()
+	}
+}
+
+func TestWhatCannotBePutInItsPlaceIsServedAndNotKept(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, 1<<20)
+	content := noise(5, 100<<10)
+	d := oci.FromBytes(content)
+	inTheWay := filepath.Join(dir, blobPath(d))
+	if err := os.MkdirAll(filepath.Join(inTheWay, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := whole(s.Fetch("", d, -1, (&origin{content: content}).fetch)); err != nil || !bytes.Equal(got, content) {
+		t.Error(len(got), err)
+	}
+	settled(t, s)
+	if err := s.Put(d, content); !errors.Is(err, ErrNotKept) {
+		t.Error(err)
+	}
+	if _, ok := s.Get(d); ok || s.Stats().Uncached != 2 {
+		t.Errorf("%t, %+v", ok, s.Stats())
+	}
+	agree(t, s, dir)
 }

@@ -116,10 +116,10 @@ func (c *Content) copy(w *span) error {
 		}
 		if w.at < is.readable() {
 			err = c.send(w, is.readable())
-		} else if is.streamed {
-			return c.stream(w)
-		} else {
+		} else if is.verified {
 			return nil
+		} else {
+			return c.stream(w)
 		}
 		if err != nil {
 			return err

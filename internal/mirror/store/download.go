@@ -95,16 +95,15 @@ func (d *download) run() {
 	defer d.close()
 	var room *noRoom
 	if errors.As(err, &room) {
-		d.stream(t, room)
+		d.giveUpKeeping(room, t)
 		return
 	}
 	t.disconnect()
-	d.cancel(nil)
 	if err != nil {
 		d.fail(err)
-		return
+	} else {
+		d.keep()
 	}
-	d.keep()
 }
 
 // guarded makes an error of a panic in the Source, which would end the process.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -448,4 +449,77 @@ func TestManyReadersOfWhatIsNotKeptEachGetAll(t *testing.T) {
 	if n := o.calls.Load(); n > 20 {
 		t.Errorf("%d requests for 20 readers", n)
 	}
+}
+
+func TestAReaderWhoIsSlowIsNoUpstreamThatIs(t *testing.T) {
+	s, err := Open(Options{Dir: t.TempDir(), MaxSize: 1, Idle: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	content := noise(24, 4*streamBuffer)
+	o := &origin{content: content, body: func(_ int64, rest []byte) io.Reader { return &whileOpen{Reader: bytes.NewReader(rest)} }}
+	c := s.Fetch("", oci.FromBytes(content), -1, o.fetch)
+	defer c.Close()
+	var b bytes.Buffer
+	pieces := 0
+	_, err = c.CopyTo(context.Background(), &b, 0, -1, func() error {
+		if pieces++; pieces < 4 {
+			time.Sleep(120 * time.Millisecond)
+		}
+		return nil
+	})
+	if err != nil || !bytes.Equal(b.Bytes(), content) || o.calls.Load() != 1 {
+		t.Errorf("%d bytes, %v, %d requests", b.Len(), err, o.calls.Load())
+	}
+}
+
+// whileOpen reads as long as it is not closed.
+type whileOpen struct {
+	io.Reader
+	closed atomic.Bool
+}
+
+func (w *whileOpen) Read(p []byte) (int, error) {
+	if w.closed.Load() {
+		return 0, net.ErrClosed
+	}
+	return w.Reader.Read(p)
+}
+
+func (w *whileOpen) Close() error {
+	w.closed.Store(true)
+	return nil
+}
+
+func TestTheLastBytesWaitForTheDigest(t *testing.T) {
+	s := open(t, t.TempDir(), 1<<20)
+	content := noise(25, 100<<10)
+	size := int64(len(content))
+	spoilt := bytes.Clone(content)
+	spoilt[0] ^= 1
+	h := newHanging(spoilt[1000:])
+	o := &origin{content: spoilt, body: func(int64, []byte) io.Reader {
+		pause := readerFunc(func([]byte) (int, error) { time.Sleep(2 * tellEvery); return 0, io.EOF })
+		return closing{io.MultiReader(bytes.NewReader(spoilt[:1000]), pause, h), h}
+	}}
+	c := s.Fetch("", oci.FromBytes(content), -1, o.fetch)
+	defer c.Close()
+	if _, err := c.download.await(context.Background(), func(is progress) bool { return is.got == size }); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if n, err := c.CopyTo(ctx, io.Discard, 0, -1, nil); n != size-heldBack || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("all is here and not checked, and a reader gets %d bytes of %d, %v", n, size, err)
+	}
+	h.Close()
+	if n, err := c.CopyTo(context.Background(), io.Discard, size-heldBack, -1, nil); n != 0 || !errors.Is(err, ErrMismatch) {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+type closing struct {
+	io.Reader
+	io.Closer
 }

@@ -91,24 +91,19 @@ func (d *download) keep() {
 	s, e := d.store, d.entry
 	file, err := d.place()
 	if err != nil {
-		s.complain(e.digest, err)
+		d.giveUpKeeping(err, nil)
+		return
 	}
 	s.mu.Lock()
+	s.ended(d)
 	e.download = nil
 	e.used = time.Now()
 	e.saved = e.used
-	s.ended(d)
-	if err == nil {
-		s.index.complete(e)
-		e.trusted = file
-		s.index.settle(e)
-		s.mu.Unlock()
-		return
-	}
-	s.counters.uncached++
-	gone := s.index.take(e)
+	s.index.complete(e)
+	e.trusted = file
+	s.index.settle(e)
 	s.mu.Unlock()
-	_ = s.discard(e, gone) // it has logged why it failed
+	d.cancel(nil)
 }
 
 // place gives the file its name among the blobs. The order is that of a file system
@@ -131,7 +126,9 @@ func (d *download) place() (identity, error) {
 		return identity{}, err
 	}
 	d.name = name
-	return identityOf(info), syncDir(root, path.Dir(name))
+	// A name that a power cut takes away is found as that of a part, or not at all.
+	_ = syncDir(root, path.Dir(name))
+	return identityOf(info), nil
 }
 
 // fail ends a download that has failed. What is there of the content stays, for the
@@ -155,18 +152,25 @@ func (d *download) fail(err error) {
 	s.index.settle(e)
 	s.mu.Unlock()
 	d.change(func(is *progress) { is.err = err })
+	d.cancel(nil)
 }
 
-// stream ends a download that finds no room: its readers have what is in the file,
-// and fetch the rest themselves.
-func (d *download) stream(t *transfer, reason error) {
+// giveUpKeeping ends a download that finds no room. Its readers have what is in the
+// file, which goes with the last of them, and fetch the rest themselves; the first
+// goes on with the transfer that is under way, if there is one.
+func (d *download) giveUpKeeping(reason error, spare *transfer) {
 	s, e := d.store, d.entry
 	d.tell()
 	s.complain(e.digest, reason)
 	s.mu.Lock()
 	s.counters.uncached++
 	s.ended(d)
-	d.change(func(is *progress) { is.size, is.streamed, d.spare = t.size, true, t })
+	d.change(func(is *progress) {
+		is.streamed = true
+		if d.spare = spare; spare != nil {
+			is.size = spare.size
+		}
+	})
 	after := s.left(e)
 	s.mu.Unlock()
 	time.AfterFunc(s.times.idle, d.dropSpare)

@@ -28,7 +28,7 @@ type entry struct {
 func (e *entry) downloading() bool { return e.download != nil && !e.download.streamed() }
 
 // verified tells whether there is a download that has all and has checked it.
-func (e *entry) verified() bool { return e.download != nil && e.download.progress().verified }
+func (e *entry) verified() bool { return e.downloading() && e.download.progress().verified }
 
 // index knows what is on disk, to the byte, and what may go from it. It does no I/O.
 // The Store's mu guards it.

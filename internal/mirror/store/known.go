@@ -4,6 +4,7 @@ package store
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"path"
 
@@ -12,8 +13,29 @@ import (
 	"sluice/internal/mirror/oci"
 )
 
-// write puts a record into a file.
-func (p *repositories) write(name string, r record) error {
+// edit changes what is known by f, and then the files, in the order of the changes.
+// Who only asks never waits for a disk.
+func (p *repositories) edit(f func()) error {
+	p.disk.Lock()
+	defer p.disk.Unlock()
+	p.mu.Lock()
+	f()
+	later := p.later
+	p.later = nil
+	p.mu.Unlock()
+	var errs []error
+	for _, do := range later {
+		errs = append(errs, do())
+	}
+	return errors.Join(errs...)
+}
+
+// write puts a record into a file, at the end of an edit.
+func (p *repositories) write(name string, r record) {
+	p.later = append(p.later, func() error { return p.writeNow(name, r) })
+}
+
+func (p *repositories) writeNow(name string, r record) error {
 	text, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -78,27 +100,6 @@ func (p *repositories) letGo(k *repository, d oci.Digest) {
 	}
 }
 
-func (p *repositories) dropOldestTag(k *repository) {
-	oldest := ""
-	for tag, t := range k.tags {
-		if oldest == "" || t.Checked.Before(k.tags[oldest].Checked) {
-			oldest = tag
-		}
-	}
-	_ = p.dropTag(k, oldest) // who set another one has no part in it
-}
-
-func (p *repositories) dropTag(k *repository, tag string) error {
-	t, ok := k.tags[tag]
-	if !ok {
-		return nil
-	}
-	delete(k.tags, tag)
-	p.records--
-	p.letGo(k, t.Digest)
-	return p.remove(path.Join(k.dir, tagsDir, tag))
-}
-
 // bound forgets the tag of a repository that was checked least recently, and the
 // repositories of which something was learnt least recently.
 func (p *repositories) bound(k *repository) {
@@ -110,63 +111,90 @@ func (p *repositories) bound(k *repository) {
 	}
 }
 
+func (p *repositories) dropOldestTag(k *repository) {
+	oldest := ""
+	for tag, t := range k.tags {
+		if oldest == "" || t.Checked.Before(k.tags[oldest].Checked) {
+			oldest = tag
+		}
+	}
+	p.dropTag(k, oldest)
+}
+
+func (p *repositories) dropTag(k *repository, tag string) {
+	t, ok := k.tags[tag]
+	if !ok {
+		return
+	}
+	delete(k.tags, tag)
+	p.records--
+	p.letGo(k, t.Digest)
+	p.remove(path.Join(k.dir, tagsDir, tag))
+}
+
 // drop forgets a repository.
 func (p *repositories) drop(k *repository) {
 	p.records -= k.records()
 	delete(p.all, k.name)
 	p.order.Remove(k.place)
-	digests := maps.Clone(k.links)
-	for _, t := range k.tags {
-		digests[t.Digest] = Link{}
-	}
+	digests := k.digests()
 	clear(k.links)
 	clear(k.tags)
 	for d := range digests {
 		p.letGo(k, d)
 	}
 	for _, name := range []string{tagsDir, linksDir, stateFile} {
-		if err := p.root.RemoveAll(path.Join(k.dir, name)); err != nil {
-			p.log.Error("what is known of a repository cannot be removed", zap.Stringer("repository", k.name), zap.Error(err))
+		p.remove(path.Join(k.dir, name))
+	}
+	p.later = append(p.later, func() error {
+		for dir := k.dir; dir != repositoriesDir && p.root.Remove(dir) == nil; { // if it is empty
+			dir = path.Dir(dir)
 		}
-	}
-	p.prune(k.dir)
-}
-
-// prune removes directories that have become empty.
-func (p *repositories) prune(dir string) {
-	for dir != repositoriesDir && p.root.Remove(dir) == nil {
-		dir = path.Dir(dir)
-	}
-}
-
-// remove removes a record's file.
-func (p *repositories) remove(name string) error {
-	err := p.root.Remove(name)
-	if err == nil || isGone(err) {
 		return nil
+	})
+}
+
+// digests are those that something of a repository concerns.
+func (r *repository) digests() map[oci.Digest]bool {
+	digests := make(map[oci.Digest]bool)
+	for d := range r.links {
+		digests[d] = true
 	}
-	p.log.Error("what is known of a repository cannot be removed", zap.String("file", name), zap.Error(err))
-	return err
+	for _, t := range r.tags {
+		digests[t.Digest] = true
+	}
+	return digests
+}
+
+// remove removes a record's file, or a directory of them, at the end of an edit.
+func (p *repositories) remove(name string) {
+	p.later = append(p.later, func() error {
+		err := p.root.RemoveAll(name)
+		if err != nil {
+			p.log.Error("what is known of a repository cannot be removed", zap.String("file", name), zap.Error(err))
+		}
+		return err
+	})
 }
 
 // forget forgets all that concerns content that is gone.
 func (p *repositories) forget(d oci.Digest) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for k := range maps.Clone(p.holders[d]) {
-		for tag, t := range maps.Clone(k.tags) {
-			if t.Digest == d {
-				_ = p.dropTag(k, tag) // it is logged
+	_ = p.edit(func() { // what failed is logged
+		for k := range maps.Clone(p.holders[d]) {
+			for tag, t := range maps.Clone(k.tags) {
+				if t.Digest == d {
+					p.dropTag(k, tag)
+				}
+			}
+			if _, ok := k.links[d]; ok {
+				delete(k.links, d)
+				p.records--
+				p.letGo(k, d)
+				p.remove(path.Join(k.dir, linksDir, digestFile(d)))
+			}
+			if k.records() == 0 {
+				p.drop(k)
 			}
 		}
-		if _, ok := k.links[d]; ok {
-			delete(k.links, d)
-			p.records--
-			p.letGo(k, d)
-			_ = p.remove(path.Join(k.dir, linksDir, digestFile(d)))
-		}
-		if k.records() == 0 {
-			p.drop(k)
-		}
-	}
+	})
 }

@@ -24,16 +24,23 @@ type loader struct {
 // not there is left out, and removed if it is to be tidied up.
 func loadRepositories(root *os.Root, log *zap.Logger, has func(oci.Digest) bool, tidy bool) (*repositories, error) {
 	l := &loader{repositories: newRepositories(root, log), has: has, tidy: tidy}
-	err := each(root, repositoriesDir, func(registry string, info fs.FileInfo) error {
+	var err error
+	if failed := l.edit(func() { err = l.registries() }); err == nil {
+		err = failed
+	}
+	if l.wrong > 0 {
+		log.Warn("records of repositories in the cache directory could not be read", zap.Int("files", l.wrong))
+	}
+	return l.repositories, err
+}
+
+func (l *loader) registries() error {
+	return each(l.root, repositoriesDir, func(registry string, info fs.FileInfo) error {
 		if r, err := oci.ParseRegistry(registry); err == nil && r == registry && info.IsDir() {
 			return l.below(oci.Repository{Registry: registry})
 		}
 		return nil
 	})
-	if l.wrong > 0 {
-		log.Warn("records of repositories in the cache directory could not be read", zap.Int("files", l.wrong))
-	}
-	return l.repositories, err
 }
 
 // below reads the repositories whose names begin with that of one.
@@ -41,7 +48,8 @@ func (l *loader) below(r oci.Repository) error {
 	dir := path.Join(repositoriesDir, r.Registry, r.Name)
 	err := each(l.root, dir, func(name string, info fs.FileInfo) error {
 		if name == unwritten && l.tidy {
-			return l.remove(path.Join(dir, name))
+			l.remove(path.Join(dir, name))
+			return nil
 		}
 		// What a repository has of its own is no name of another.
 		if inner, err := oci.ParseName(path.Join(r.Name, name)); err == nil && info.IsDir() {
@@ -104,7 +112,7 @@ func (l *loader) each(dir string, keep func(name string, what record) bool) erro
 	})
 	if l.tidy {
 		for _, name := range useless {
-			_ = l.remove(path.Join(dir, name)) // it is logged
+			l.remove(path.Join(dir, name))
 		}
 	}
 	return err

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"sluice/internal/mirror/oci"
 )
@@ -123,19 +122,19 @@ func (s *Store) RemoveRepository(r oci.Repository) (Freed, error) {
 // removeRepository forgets a repository, and returns the digests that no other one
 // holds; false: it is not known.
 func (p *repositories) removeRepository(r oci.Repository) ([]oci.Digest, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	k := p.all[r]
-	if k == nil {
-		return nil, false
-	}
-	digests := maps.Clone(k.links)
-	for _, t := range k.tags {
-		digests[t.Digest] = Link{}
-	}
-	p.drop(k)
-	maps.DeleteFunc(digests, func(d oci.Digest, _ Link) bool { return p.holders[d] != nil })
-	return slices.Sorted(maps.Keys(digests)), true
+	var digests []oci.Digest
+	known := false
+	_ = p.edit(func() { // what failed is logged
+		k := p.all[r]
+		if known = k != nil; !known {
+			return
+		}
+		all := k.digests()
+		p.drop(k)
+		maps.DeleteFunc(all, func(d oci.Digest, _ bool) bool { return p.holders[d] != nil })
+		digests = slices.Sorted(maps.Keys(all))
+	})
+	return digests, known
 }
 
 // Prune evicts what was used least recently, until no more than so many bytes are
@@ -179,7 +178,7 @@ func (s *Store) Verify(ctx context.Context, found func(Verified)) error {
 	return nil
 }
 
-// verify reads one blob; false: it is gone.
+// verify reads one blob; false: it is gone. It may be evicted meanwhile.
 func (s *Store) verify(ctx context.Context, d oci.Digest) (Verified, bool) {
 	s.mu.Lock()
 	e := s.index.entries[d]
@@ -187,10 +186,8 @@ func (s *Store) verify(ctx context.Context, d oci.Digest) (Verified, bool) {
 		s.mu.Unlock()
 		return Verified{}, false
 	}
-	s.hold(e)
-	used := e.used
+	used, size := e.used, e.stored
 	s.mu.Unlock()
-	defer s.letGo(e, time.Time{})
 	f, err := s.root.Open(blobPath(d))
 	if err == nil {
 		defer f.Close()
@@ -198,7 +195,9 @@ func (s *Store) verify(ctx context.Context, d oci.Digest) (Verified, bool) {
 		setUsed(s.root, blobPath(d), used) // reading it may have changed that
 	}
 	if errors.Is(err, ErrMismatch) || isGone(err) {
-		s.corrupt(e, err)
+		if !s.corrupt(e, err) {
+			return Verified{}, false
+		}
 	}
-	return Verified{Digest: d, Size: e.stored, Err: err}, true
+	return Verified{Digest: d, Size: size, Err: err}, true
 }

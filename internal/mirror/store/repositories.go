@@ -33,7 +33,10 @@ type repositories struct {
 
 	maxRecords, maxTags int
 
-	mu      sync.RWMutex
+	disk  sync.Mutex     // held by edits, ahead of mu
+	later []func() error // what an edit has to do on disk
+
+	mu      sync.RWMutex // never held while a disk is waited for
 	all     map[oci.Repository]*repository
 	order   *list.List // of *repository, least recently changed first
 	holders map[oci.Digest]map[*repository]bool
@@ -137,12 +140,11 @@ func (s *Store) Tag(r oci.Repository, tag string) (Tag, bool) {
 
 // DeleteTag forgets a tag.
 func (s *Store) DeleteTag(r oci.Repository, tag string) error {
-	s.known.mu.Lock()
-	defer s.known.mu.Unlock()
-	if k := s.known.all[r]; k != nil {
-		return s.known.dropTag(k, tag)
-	}
-	return nil
+	return s.known.edit(func() {
+		if k := s.known.all[r]; k != nil {
+			s.known.dropTag(k, tag)
+		}
+	})
 }
 
 // SetState says what is known of a repository. The errors are Link's.
@@ -173,16 +175,15 @@ func (p *repositories) change(r oci.Repository, f func(*repository) (string, rec
 	if !ok {
 		return fmt.Errorf("%q is no repository", r)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	k := p.get(r, dir)
-	p.order.MoveToBack(k.place)
-	name, what, write := f(k)
-	defer p.bound(k)
-	if !write {
-		return nil
-	}
-	if err := p.write(path.Join(dir, name), what); err != nil {
+	err := p.edit(func() {
+		k := p.get(r, dir)
+		p.order.MoveToBack(k.place)
+		if name, what, write := f(k); write {
+			p.write(path.Join(dir, name), what)
+		}
+		p.bound(k)
+	})
+	if err != nil {
 		return fmt.Errorf("write what is known of %s: %w", r, err)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -405,4 +406,49 @@ func FuzzNamesOnDisk(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestWhoAsksDoesNotWaitForADisk(t *testing.T) {
+	s := open(t, t.TempDir(), 1<<20)
+	d := put(t, s, 1, 1000)
+	if err := s.Link(alpine, d, Link{Size: 1000}); err != nil {
+		t.Fatal(err)
+	}
+	hangs, goOn := make(chan struct{}), make(chan struct{})
+	var edits sync.WaitGroup
+	edits.Go(func() {
+		err := s.known.edit(func() {
+			s.known.later = append(s.known.later, func() error { close(hangs); <-goOn; return nil })
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	<-hangs
+	edits.Go(func() {
+		if err := s.SetTag(alpine, "latest", Tag{Digest: d}); err != nil {
+			t.Error(err)
+		}
+	})
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		if _, ok := s.Linked(alpine, d); !ok {
+			t.Error("what was linked is not")
+		}
+		if _, ok := s.Tag(alpine, "latest"); ok || s.State(alpine) != (State{}) || !s.HeldIn("docker.io", d) || len(s.List()) != 1 {
+			t.Error("what was not said is known, or the other way round")
+		}
+	}()
+	select {
+	case <-asked:
+	case <-time.After(20 * time.Second):
+		t.Error("who asks waits for a disk")
+	}
+	close(goOn)
+	edits.Wait()
+	<-asked
+	if _, ok := s.Tag(alpine, "latest"); !ok {
+		t.Error("the tag is not known")
+	}
 }

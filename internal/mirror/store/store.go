@@ -34,6 +34,9 @@ const (
 	// savedEvery is how long the time of an entry's last use may be known to memory
 	// alone: what a kill can make of the order of use.
 	savedEvery = time.Minute
+	// putPatience is how long Put waits for a slow disk, or for another's download of
+	// the same content.
+	putPatience = 5 * time.Second
 	// maxAbandoned is how many downloads go on that nobody waits for any more.
 	maxAbandoned = 32
 )
@@ -266,16 +269,17 @@ func (s *Store) Join(d oci.Digest, from Source) (*Content, bool) {
 
 // Put keeps content that is at hand already, and returns when it is on disk. The
 // errors are ErrMismatch when the digest does not name it, ErrNotKept when there is no
-// room for it, and ErrClosed: the caller has the content nevertheless.
+// room for it, ErrBusy when it is on its way for longer than the caller is to wait, and
+// ErrClosed: the caller has the content nevertheless.
 func (s *Store) Put(d oci.Digest, body []byte) error {
 	c := s.Fetch("", d, int64(len(body)), func(_ context.Context, offset int64) (io.ReadCloser, int64, error) {
 		size := int64(len(body))
 		return io.NopCloser(bytes.NewReader(body[min(offset, size):])), size, nil
 	})
 	defer c.Close()
-	ctx, cancel := context.WithTimeoutCause(context.Background(), s.times.idle, ErrBusy)
+	ctx, cancel := context.WithTimeoutCause(context.Background(), putPatience, ErrBusy)
 	defer cancel()
-	return c.wait(ctx) // another's download may be the one that is waited for
+	return c.wait(ctx)
 }
 
 // joinOrBegin returns the content of an entry that is not whole. The caller holds mu
@@ -329,14 +333,13 @@ func (s *Store) left(e *entry) func() {
 	d := e.download
 	switch {
 	case e.users > 0 || d == nil:
-	case s.closed:
-		d.cancel(ErrClosed)
-		return d.dropSpare
 	case !d.streamed():
 		s.abandoned++
 		if s.abandoned > maxAbandoned {
 			d.cancel(errAbandoned)
 		}
+	case s.closed: // the directory may be another's
+		return d.dropSpare
 	default:
 		e.download = nil
 		gone := s.index.take(e)

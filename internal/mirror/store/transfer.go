@@ -16,6 +16,8 @@ const (
 	// without bringing progressBytes.
 	triesWithoutProgress = 6
 	progressBytes        = 1 << 20
+	// skipBytes must come within the idle time, where an upstream serves no ranges.
+	skipBytes = 64 << 10
 )
 
 // times of transfers.
@@ -46,7 +48,7 @@ type transfer struct {
 	body   io.ReadCloser
 	end    context.CancelCauseFunc
 	ended  context.Context
-	timer  *time.Timer // ends it
+	timer  *time.Timer // ends it; runs only while the upstream is waited for
 	unhook func() bool // keeps its end from closing the body
 }
 
@@ -65,9 +67,11 @@ func (t *transfer) connect() error {
 		return err
 	}
 	t.began = true
+	t.timer.Stop()
 	for skip > 0 {
 		t.timer.Reset(t.times.idle)
-		n, err := io.CopyN(io.Discard, t.body, min(skip, progressBytes))
+		n, err := io.CopyN(io.Discard, t.body, min(skip, skipBytes))
+		t.timer.Stop()
 		skip -= n
 		if err != nil {
 			return t.lose(err)
@@ -142,6 +146,7 @@ func (t *transfer) read(p []byte) (int, error) {
 		}
 		t.timer.Reset(t.times.idle)
 		n, err := t.body.Read(p)
+		t.timer.Stop()
 		t.advance(n)
 		switch {
 		case err == nil:
