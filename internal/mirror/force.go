@@ -20,16 +20,15 @@ import (
 
 // force is what is in force: a reload puts another one in its place.
 type force struct {
-	cfg         *settings.Config
-	loaded      time.Time
-	policy      *access.Policy
-	users       *access.Users
-	registries  []registry
-	authority   *authority.Authority // nil: nobody needs it
-	listeners   []*listener
-	states      map[*listener]*pullState // of the listeners that images are pulled from
-	tunnels     *intercept.Policy        // nil: there is no transparent way
-	descriptors uint64
+	cfg        *settings.Config
+	loaded     time.Time
+	policy     *access.Policy
+	users      *access.Users
+	registries []registry
+	authority  *authority.Authority // nil: nobody needs it
+	listeners  []*listener
+	states     map[*listener]*pullState // of the listeners that images are pulled from
+	tunnels    *intercept.Policy        // nil: there is no transparent way
 
 	fresh    []*listener // of listeners: opened for this one
 	leaving  []*listener // open, and not in listeners

@@ -93,7 +93,6 @@ func (s *Server) exchange() (f *force, err error) {
 		log.Abort()
 		return nil, err
 	}
-	f.descriptors = before.descriptors
 	if !s.apply(f) {
 		log.Abort()
 		f.abort(before)
@@ -123,7 +122,7 @@ func (s *Server) apply(f *force) bool {
 		}
 	}
 	s.store.Resize(f.cfg.Cache.MaxSize)
-	s.places.Resize(f.cfg.Limits.Connections, placesFor(f.cfg, f.descriptors))
+	s.places.Resize(f.cfg.Limits.Connections, placesFor(f.cfg, s.descriptors))
 	s.setOwn(f.listeners)
 	if s.serving {
 		for _, l := range f.fresh {

@@ -60,6 +60,8 @@ type Server struct {
 	serving   bool       // listeners of a reload are to be served at once
 	ending    bool       // no reload comes through any more
 	leaving   sync.WaitGroup
+
+	descriptors uint64 // that the process may have; 0: not known
 }
 
 // Options are what a server gets from its process.
@@ -110,11 +112,11 @@ func (s *Server) open(cfg *settings.Config) (err error) {
 	if s.store, err = store.Open(store.Options{Dir: cfg.Cache.Directory, MaxSize: cfg.Cache.MaxSize, Log: s.log}); err != nil {
 		return fmt.Errorf("cache %s: %w", cfg.Cache.Directory, err)
 	}
-	descriptors, warning := process.Descriptors()
-	if warning != "" {
+	var warning string
+	if s.descriptors, warning = process.Descriptors(); warning != "" {
 		s.log.Warn(warning)
 	}
-	s.places = limit.NewConnections(cfg.Limits.Connections, placesFor(cfg, descriptors))
+	s.places = limit.NewConnections(cfg.Limits.Connections, placesFor(cfg, s.descriptors))
 	s.turned = zap.New(zapcore.NewSamplerWithOptions(s.stderr.Core(), turnedAwayEvery, 1, 0))
 	s.metrics = metrics.New(metrics.Options{Version: s.o.Version, Store: s.store.Stats, Upstreams: s.upstreamStates, State: s.state})
 	s.mirror = pull.New(s.store, pull.Options{Log: s.log})
@@ -126,7 +128,6 @@ func (s *Server) open(cfg *settings.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	f.descriptors = descriptors
 	s.apply(f)
 	return nil
 }

@@ -64,13 +64,16 @@ func (s *Server) registryHandler(address string) func(name string) http.Handler 
 // interceptPolicy returns what package intercept decides by.
 func (s *Server) interceptPolicy(f *force) (*intercept.Policy, error) {
 	t := f.cfg.Transparent
+	// placesFor leaves a quarter of the descriptors. A tunnel has two, or three where it
+	// ends here: the client's, a file, and one to an upstream.
+	room := max(16, placesFor(f.cfg, s.descriptors)/4)
 	p := &intercept.Policy{
 		Gate: &gate.Policy{
 			ACL: t.Policy, NoRule: tunnelLimits, Limits: make([]limit.Limits, len(t.Rules)),
-			Dialer: s.dialer(f.cfg), Handshake: f.cfg.Timeouts.Handshake, Idle: f.cfg.Timeouts.Idle,
+			MaxTunnels: room, Dialer: s.dialer(f.cfg), Handshake: f.cfg.Timeouts.Handshake, Idle: f.cfg.Timeouts.Idle,
 		},
 		Registries: make(map[string]string), Blobs: make(map[string]intercept.Blobs),
-		Admits: f.policy.AdmitsClient, Authority: f.authority, Waiting: f.cfg.Limits.Connections,
+		Admits: f.policy.AdmitsClient, Authority: f.authority, Waiting: f.cfg.Limits.Connections, MaxWaiting: room,
 	}
 	for i, r := range t.Rules {
 		p.Gate.Limits[i] = tunnelLimits.Own(r.Name, int64(r.Download), int64(r.Upload))
