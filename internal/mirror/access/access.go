@@ -6,6 +6,7 @@
 package access
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -100,7 +101,9 @@ var anyPort = []acl.PortRange{{First: 1, Last: 65535}}
 func byPort(i int, r Rule) ([]acl.Rule, error) {
 	r.Ports = anyPort
 	if _, err := acl.New([]acl.Rule{{Name: r.Name, Clients: r.Clients}}, nil); err != nil {
-		err.(*acl.RuleError).Rule = i //nolint:errorlint // all errors of New are; the place in it is set
+		if at, ok := errors.AsType[*acl.RuleError](err); ok {
+			at.Rule = i
+		}
 		return nil, err
 	}
 	if len(r.To) == 0 {

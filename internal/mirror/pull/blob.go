@@ -126,7 +126,7 @@ func (m *Mirror) join(ctx context.Context, a asking, by who) (b *Blob, ok bool, 
 	if tr, holds := m.transfers.of(a.Repo, d); holds {
 		src := &source{m: m, a: a, as: a.identities(by)}
 		if c, ok := m.store.Join(d, src.fetch); ok {
-			b, err = m.serve(ctx, a, c, string(c.How()))
+			b, err = m.serve(ctx, a, c, c.How())
 			return b, true, err
 		}
 		select { // it has ended: a moment until what came of it is written

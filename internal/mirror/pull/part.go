@@ -159,7 +159,7 @@ func (c *checked) finish(err error) {
 
 // rest returns the byte that was held back, if it may be passed on, and then the end.
 func (c *checked) rest(p []byte) (int, error) {
-	if c.end == io.EOF && c.holding { //nolint:errorlint // finish has set it
+	if c.end == io.EOF && c.holding {
 		p[0], c.holding = c.last, false
 		return 1, nil
 	}

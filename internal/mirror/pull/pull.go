@@ -75,12 +75,12 @@ type Request struct {
 
 // How an answer came about.
 const (
-	Hit         = string(store.Hit)    // it was kept already, and is current
-	Miss        = string(store.Miss)   // it is fetched for this client
-	Joined      = string(store.Joined) // it was being fetched for another
-	Revalidated = "revalidated"        // the upstream says that the tag still names what is kept
-	Stale       = "stale"              // what the tag named when the upstream was last asked: it is away
-	Passed      = "passed"             // the upstream's answer, which is not kept
+	Hit         = store.Hit     // it was kept already, and is current
+	Miss        = store.Miss    // it is fetched for this client
+	Joined      = store.Joined  // it was being fetched for another
+	Revalidated = "revalidated" // the upstream says that the tag still names what is kept
+	Stale       = "stale"       // what the tag named when the upstream was last asked: it is away
+	Passed      = "passed"      // the upstream's answer, which is not kept
 )
 
 // Manifest is the answer to a request for one.

@@ -79,12 +79,11 @@ func (m *Mirror) revalidate(ctx context.Context, a asking, as upstream.Identity,
 	if by == anyone {
 		m.notePublic(a.Repo, a.up.TagTTL)
 	}
-	mf, _, err := m.obtain(ctx, a, h.digest, by)
-	if err != nil {
-		return current{head: h, failed: err}, nil
+	now := current{head: h}
+	if now.manifest, _, now.failed = m.obtain(ctx, a, h.digest, by); now.failed == nil {
+		m.setTag(a, now.manifest, store.Tag{Checked: asked})
 	}
-	m.setTag(a, mf, store.Tag{Checked: asked})
-	return current{manifest: mf, head: h}, nil
+	return now, nil
 }
 
 // headUnsupported tells whether a registry knows no HEAD requests.

@@ -94,7 +94,7 @@ func (m *Mirror) begin(a asking, tr *transfer, as []upstream.Identity, first *ht
 	c := m.store.Fetch(a.Repo.Registry, d, first.ContentLength, src.fetch)
 	ended := c.Ended()
 	if c.How() != store.Miss || ended == nil {
-		m.transfers.drop(d, tr) // nobody is linked to what has come from elsewhere
+		m.transfers.drop(d, tr)    // nobody is linked to what has come from elsewhere
 		if c.How() == store.Miss { // its error is told by all of its methods
 			src.close()
 			return c

@@ -14,7 +14,7 @@ import (
 const (
 	// triesWithoutProgress is how often a transfer that has begun is asked for again
 	// without bringing progressBytes.
-	triesWithoutProgress = 4
+	triesWithoutProgress = 6
 	progressBytes        = 1 << 20
 	// skipBytes must come within the idle time, where an upstream serves no ranges.
 	skipBytes = 64 << 10

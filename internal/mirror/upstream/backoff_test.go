@@ -4,7 +4,6 @@ package upstream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -33,17 +32,6 @@ func TestWhatIsLeftOfARateLimitIsKnown(t *testing.T) {
 	})).url(registryName)))), clock)
 	if got := r.RateLimit(); got != (Limits{}) {
 		t.Errorf("before any request: %+v", got)
-	}
-	elsewhere := w.serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("ratelimit-limit", "1;w=1")
-		w.Header().Set("ratelimit-remaining", "0;w=1")
-	})
-	away := w.open(t, w.serve(t, func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, elsewhere.url(otherName), http.StatusFound)
-	}).url(registryName))
-	get(t, away, blob(Anonymous()))
-	if got := away.RateLimit(); got != (Limits{}) {
-		t.Errorf("the host of the blobs limits the registry: %+v", got)
 	}
 	get(t, r, manifest(Anonymous()))
 	want := Limits{Limit: 200, Remaining: 7, Window: 6 * time.Hour, Seen: clock.now()}
@@ -332,43 +320,7 @@ func TestOnlyTheHostThatIsAwayIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestClientsThatLeaveSayNothingOfTheHostUnlessTheyWaitedLong(t *testing.T) {
-	for waited, asked := range map[time.Duration]int{impatience - time.Second: 2 * faultsToOpen, impatience: faultsToOpen} {
-		w := newWorld(t)
-		clock := newClock()
-		arrived := make(chan struct{})
-		registry := w.serve(t, func(_ http.ResponseWriter, r *http.Request) {
-			arrived <- struct{}{}
-			<-r.Context().Done()
-			panic(http.ErrAbortHandler) // an answer might still arrive
-		})
-		r := withClock(w.open(t, registry.url(registryName)), clock)
-		var kinds []Kind
-		for range 2 * faultsToOpen {
-			ctx, leave := context.WithCancel(t.Context())
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				_, err := r.Do(ctx, manifest(Anonymous()))
-				var e *Error
-				errors.As(err, &e)
-				kinds = append(kinds, e.Kind)
-			}()
-			select {
-			case <-arrived:
-				clock.pass(waited)
-			case <-done:
-			}
-			leave()
-			within(t, "the request's end", done)
-		}
-		if got := len(registry.requests()); got != asked {
-			t.Errorf("clients that left after %s: %d of them came through, want %d (%v)", waited, got, asked, kinds)
-		}
-	}
-}
-
-func TestAClientThatLeavesHarmsNobody(t *testing.T) {
+func TestAClientThatLeavesSaysNothingOfTheHost(t *testing.T) {
 	w := newWorld(t)
 	arrived, stop := make(chan struct{}), make(chan struct{})
 	registry := w.serve(t, func(_ http.ResponseWriter, r *http.Request) {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -19,10 +18,6 @@ import (
 // maxRedirects is more than registries use: registry.k8s.io sends to Artifact
 // Registry, and that one to storage.
 const maxRedirects = 5
-
-// impatience is how long an answer may take before a client that leaves says
-// something of the host: many have less patience than the timeout.
-const impatience = 10 * time.Second
 
 // errNoHead is the cause of a request that ends for want of an answer.
 var errNoHead = errors.New("no answer in time")
@@ -118,12 +113,9 @@ func (r *Registry) send(ctx context.Context, e exchange) (*http.Response, error)
 	resp, err := r.transport.RoundTrip(e.request(ctx))
 	if err != nil {
 		var failure *Error
-		event.Duration = r.now().Sub(start)
 		failure, what = r.unanswered(ctx, at, err)
-		if failure.Kind == Cancelled && event.Duration >= impatience {
-			what = faulty
-		}
-		told, event.Failure = failure.Err.Error(), failure.Kind
+		told = failure.Err.Error()
+		event.Failure, event.Duration = failure.Kind, r.now().Sub(start)
 		r.observe(event)
 		return nil, failure
 	}
