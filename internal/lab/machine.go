@@ -24,8 +24,8 @@ type Machine struct {
 }
 
 // boot makes what an init wants to find: a proc of its own, an empty /run, one
-// hierarchy of control groups; /etc, /var/lib and /usr/local/bin may be written to and
-// the machine's own stay as they are. The units that the machine has enabled or
+// hierarchy of control groups; /etc, /var/lib, /usr/local/bin and the directory of
+// authorities may be written to and the machine's own stay as they are. The units that the machine has enabled or
 // changed are taken out of that /etc. What the machine as a whole has set (/proc/sys,
 // /sys) it shall not change.
 const boot = `
@@ -54,6 +54,9 @@ exec unshare --cgroup -- sh -ec '
 	rm -rf /etc/systemd/system
 	mkdir -p /etc/systemd/system
 	mount -t tmpfs -o mode=755 tmpfs /usr/local/bin
+	if [ -d /usr/local/share/ca-certificates ]; then
+		mount -t tmpfs -o mode=755 tmpfs /usr/local/share/ca-certificates
+	fi
 	mount -t tmpfs -o mode=755 tmpfs /var/log
 	cp -R "$1/etc/." /etc/
 	cp -R "$1/bin/." /usr/local/bin/

@@ -26,8 +26,10 @@ type host struct {
 	*lab.Machine
 	distribution
 	t     *testing.T
+	net   *lab.Net
 	dir   string // for what must not be kept in memory
 	hub   *dockerhub.Hub
+	relay *lab.Host // which reaches everything
 	proxy *lab.Proxy
 }
 
@@ -37,12 +39,12 @@ func newHost(t *testing.T, part string, d distribution, programs ...string) *hos
 	programs = append(append(programs, d.needs...), "dockerd", "docker", "containerd", "runc", "docker-registry", "curl", "pidof")
 	lab.Need(t, lab.Needs{Root: true, Part: part, Programs: programs})
 	n := lab.New(t)
-	h := &host{t: t, distribution: d, dir: n.Dir(), hub: dockerhub.Start(t, n)}
-	relay := n.Host(t, "relay", netip.MustParsePrefix("198.18.0.2/15"))
+	h := &host{t: t, net: n, distribution: d, dir: n.Dir(), hub: dockerhub.Start(t, n)}
+	h.relay = n.Host(t, "relay", netip.MustParsePrefix("198.18.0.2/15"))
 	blocked := n.Host(t, "blocked", netip.MustParsePrefix("198.18.0.10/15"))
 	blocked.Prohibit(t, h.hub.CDN.Prefix())
 	h.hub.PushHello(t)
-	h.proxy = lab.StartSluice(t, relay, "--allow", blocked.Prefix().String(), "--to", "@docker-hub", "--allow-private", lab.Range)
+	h.proxy = lab.StartSluice(t, h.relay, "--allow", blocked.Prefix().String(), "--to", "@docker-hub", "--allow-private", lab.Range)
 	if err := os.Mkdir(h.home(), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +54,10 @@ func newHost(t *testing.T, part string, d distribution, programs ...string) *hos
 		"etc/containerd/config.toml":        h.file("containerd.toml", fmt.Sprintf(containerdTOML, h.dir+"/containerd", h.dir+"/opt")),
 		"bin/sluice":                        lab.Sluice(t),
 		"bin/docker":                        dockerhub.Client(),
+		// When the list of authorities is made anew, it is of those that the host has of
+		// its own, see below, and Java is not told.
+		"etc/ca-certificates.conf":                  h.file("ca-certificates.conf", "# none\n"),
+		"etc/ca-certificates/update.d/jks-keystore": h.file("jks-keystore", "#!/bin/sh\n"),
 	}
 	d.addFiles(h, files)
 	if d.noSystemd {
@@ -59,6 +65,7 @@ func newHost(t *testing.T, part string, d distribution, programs ...string) *hos
 	} else {
 		h.Machine = lab.StartSystemd(t, blocked, files).Machine
 	}
+	h.Write(t, "/usr/local/share/ca-certificates/lab.crt", h.read(h.hub.CA.File()))
 	return h
 }
 
@@ -76,6 +83,8 @@ const containerdTOML = `version = 2
 root = %q
 [plugins."io.containerd.internal.v1.opt"]
 path = %q
+[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = "/etc/containerd/certs.d"
 `
 
 func (h *host) home() string { return h.dir + "/home" }
