@@ -1,7 +1,6 @@
 package console
 
 import (
-	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -42,11 +41,6 @@ type Items struct {
 	Total int    `json:"total"` // how many there are that match
 }
 
-func sorted(items []store.Item) []store.Item {
-	slices.SortFunc(items, func(a, b store.Item) int { return cmp.Compare(a.Digest, b.Digest) })
-	return items
-}
-
 func (h *Handler) items(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	matches, err := filter(q)
@@ -62,7 +56,7 @@ func (h *Handler) items(w http.ResponseWriter, r *http.Request) error {
 		return site.BadRequest("after: %v", err)
 	}
 	answer := Items{Items: []Item{}}
-	for _, i := range h.listing.get() {
+	for _, i := range h.listing.sorted() {
 		if !matches(&i) {
 			continue
 		}

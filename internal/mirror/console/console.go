@@ -8,9 +8,11 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -130,19 +132,36 @@ func (h *Handler) config(w http.ResponseWriter, _ *http.Request) error {
 type listing struct {
 	list func() []store.Item
 
-	mu    sync.Mutex
-	at    time.Time
-	items []store.Item
+	mu       sync.Mutex
+	at       time.Time
+	items    []store.Item
+	byDigest bool // they are in that order
 }
 
 const listedFor = time.Second
 
-// get returns all items in the order of their digests. They must not be changed.
+// get returns all items, in whatever order. They must not be changed.
 func (l *listing) get() []store.Item {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.current()
+}
+
+// sorted returns all items in the order of their digests. They must not be changed.
+func (l *listing) sorted() []store.Item {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if items := l.current(); !l.byDigest {
+		l.items = slices.Clone(items) // others may be reading those
+		slices.SortFunc(l.items, func(a, b store.Item) int { return cmp.Compare(a.Digest, b.Digest) })
+		l.byDigest = true
+	}
+	return l.items
+}
+
+func (l *listing) current() []store.Item {
 	if l.items == nil || time.Since(l.at) > listedFor {
-		l.items, l.at = sorted(l.list()), time.Now()
+		l.items, l.at, l.byDigest = l.list(), time.Now(), false
 	}
 	return l.items
 }

@@ -39,6 +39,7 @@ type mirror struct {
 	handler   *Handler
 	upstreams []metrics.UpstreamState
 	stopped   atomic.Bool // it answers nothing any more
+	asked     atomic.Int64
 }
 
 // newMirror returns one with an empty cache. Change may change the options.
@@ -60,6 +61,7 @@ func newMirror(t *testing.T, change ...func(*Options)) *mirror {
 	}
 	m.handler = New(o)
 	m.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.asked.Add(1)
 		if m.stopped.Load() {
 			site.Fail(w, r, site.NewFault(http.StatusServiceUnavailable, "this program has stopped"))
 			return

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp/kb"
 
 	"sluice/internal/lab/browser"
@@ -187,6 +188,31 @@ func TestThePageSaysWhenTheMirrorIsGoneAndWhenItIsBack(t *testing.T) {
 	}
 	m.stopped.Store(false)
 	b.Until(`document.body.dataset.feed === "live" && document.getElementById("lost").hidden`)
+}
+
+// A page that waits a fortieth as long, and that a test hides and shows.
+const hurried = `
+const later = window.setTimeout.bind(window);
+window.setTimeout = (f, milliseconds) => later(f, milliseconds / 40);
+window.away = false;
+Object.defineProperty(document, "hidden", { get: () => window.away });
+window.turn = (away) => { window.away = away; document.dispatchEvent(new Event("visibilitychange")); return true; };`
+
+func TestATabThatNobodySeesAsksForNothing(t *testing.T) {
+	m := newMirror(t)
+	b := browser.New(t)
+	browser.Call(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: hurried})
+	b.Open(m.URL)
+	b.Eval(`turn(true)`)
+	b.Until(`document.body.dataset.feed === "paused"`)
+	time.Sleep(200 * time.Millisecond) // what was under way
+	asked := m.asked.Load()
+	time.Sleep(500 * time.Millisecond) // ten times as long as there is between two looks
+	if n := m.asked.Load(); n != asked {
+		t.Errorf("it has asked %d times", n-asked)
+	}
+	b.Eval(`turn(false)`)
+	b.Until(`document.body.dataset.feed === "live"`)
 }
 
 func TestAnEmptyMirrorSaysWhatIsToCome(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 type Totals struct {
 	Since    time.Time
 	Requests map[string]uint64 // for manifests and blobs that were answered, by how
-	Sent     map[string]int64  // bytes to clients, by how
+	Sent     map[string]int64  // bytes of content to clients, by how
 	Fetched  int64             // bytes from upstreams
 }
 

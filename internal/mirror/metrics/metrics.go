@@ -111,11 +111,14 @@ func (m *Metrics) Count(r *record.Record) {
 	m.sent.WithLabelValues(how).Add(float64(max(0, r.Bytes)))
 	m.duration.WithLabelValues(string(kind)).Observe(r.Duration.Seconds())
 
+	if how == "" {
+		return // the mirror's own words save nobody anything
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.totals.Sent[how] += r.Bytes
 	s := sample{Sent: r.Bytes}
-	if isContent(kind) && how != "" && r.Status < 400 {
+	if isContent(kind) && r.Status < 400 {
 		m.totals.Requests[how]++
 		s.Requests = 1
 		if SparesFetch(how) {

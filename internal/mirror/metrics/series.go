@@ -37,7 +37,7 @@ func (m *Metrics) addTraffic() {
 	}, []string{"upstream", "kind"})
 	saved := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "sluice_mirror_saved_bytes",
-		Help: "Bytes sent to clients less those fetched from upstreams, since the start; below 0 while more was fetched than sent.",
+		Help: "Bytes of registries' content that were sent to clients, less those fetched from upstreams, since the start; below 0 while more was fetched than sent.",
 	}, func() float64 { return float64(m.Totals().Saved()) })
 	m.registry.MustRegister(m.requests, m.sent, m.duration, m.upstreamRequests, m.upstreamFailed, m.fetched, saved)
 }
