@@ -52,8 +52,7 @@ func endingAt(e End) func(acl.Host, uint16) End {
 }
 
 func TestATunnelMayEndHere(t *testing.T) {
-	p := newProxy(t, setup{rules: []acl.Rule{}, policy: func(p *gate.Policy) { p.NoRule = limit.Limits{Tunnels: 1} }})
-	p.handler.End = endingAt(&ending{t: t})
+	p := newProxy(t, setup{rules: []acl.Rule{}, end: &ending{t: t}, policy: func(p *gate.Policy) { p.NoRule = limit.Limits{Tunnels: 1} }})
 	c := p.dial()
 	c.send("CONNECT HERE.example.:443 HTTP/1.1\r\nHost: x\r\n\r\nearly ")
 	c.expect("HTTP/1.1 200 Connection established\r\n\r\nearly ")
@@ -78,9 +77,7 @@ func TestATunnelMayEndHere(t *testing.T) {
 }
 
 func TestWhatEndsHereIsRefusedByItsEndAndNotByTheRules(t *testing.T) {
-	p := newProxy(t, setup{})
-	p.handler.End = endingAt(&ending{t: t, refuse: &egress.Error{Kind: egress.RuleDenied, Sentence: "not for you"}})
-	p.handler.Program = "other"
+	p := newProxy(t, setup{program: "other", end: &ending{t: t, refuse: &egress.Error{Kind: egress.RuleDenied, Sentence: "not for you"}}})
 	c := p.dial()
 	c.send("CONNECT here.example:443 HTTP/1.1\r\n\r\n")
 	if head := c.head(); !strings.HasPrefix(head, "HTTP/1.1 403 other: not for you\r\n") {
@@ -98,8 +95,7 @@ func TestWhatEndsHereIsRefusedByItsEndAndNotByTheRules(t *testing.T) {
 }
 
 func TestTunnelsToOtherHostsAndPlainHTTPAreForTheRules(t *testing.T) {
-	p := newProxy(t, setup{rules: []acl.Rule{}})
-	p.handler.End = endingAt(&ending{t: t})
+	p := newProxy(t, setup{rules: []acl.Rule{}, end: &ending{t: t}})
 	for _, request := range []string{
 		"CONNECT here.example:444 HTTP/1.1\r\n\r\n", "CONNECT sub.here.example:443 HTTP/1.1\r\n\r\n",
 		"GET http://here.example:443/ HTTP/1.1\r\nHost: here.example:443\r\n\r\n",

@@ -44,6 +44,9 @@ type setup struct {
 	policy func(*gate.Policy)
 	gate   func(*gate.Gate)
 	self   func(SelfRequest) SelfAnswer // nil: requests to the proxy itself are malformed
+	end    End                          // of tunnels to here.example:443
+	// program is what refusals name.
+	program string
 }
 
 var everyPort = []acl.PortRange{{First: 1, Last: 65535}}
@@ -75,7 +78,10 @@ func newProxy(t testing.TB, s setup) *proxy {
 	if s.gate != nil {
 		s.gate(p.gate)
 	}
-	p.handler = &Handler{Gate: p.gate, Self: s.self}
+	p.handler = &Handler{Gate: p.gate, Self: s.self, Program: s.program}
+	if s.end != nil {
+		p.handler.End = endingAt(s.end)
+	}
 	p.handler.once.Do(p.handler.prepare) // for its name
 	p.serve()
 	return p
