@@ -20,7 +20,7 @@ WORKDIR /src
 COPY . .
 RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false \
     -ldflags "-s -w -X main.version=${VERSION}" -o / ./cmd/sluice ./cmd/sluice-mirror \
-    && install -d -m 0700 /new/var/lib/sluice-mirror
+    && mkdir -p -m 0700 /new/var/lib/sluice-mirror
 
 FROM scratch AS mirror
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/

@@ -22,8 +22,8 @@ import (
 const goImage = "lab/golang"
 
 // importGoImage makes an image for the Dockerfile's first stage out of what the
-// machine has: its Go, its shell, its list of authorities, and the modules that the
-// command needs.
+// machine has: its Go, its shell and mkdir, its list of authorities, and the modules that the
+// commands need.
 func importGoImage(t *testing.T, d *Docker) {
 	t.Helper()
 	cmd := d.Command(t.Context(), "import",
@@ -41,6 +41,7 @@ func importGoImage(t *testing.T, d *Docker) {
 	w := &rootfs{t: t, tar: tar.NewWriter(archive)}
 	w.directory("tmp")
 	w.program("bin/sh")
+	w.program("bin/mkdir")
 	w.file("/etc/ssl/certs/ca-certificates.crt", "etc/ssl/certs/ca-certificates.crt")
 	goroot := goEnv(t, "GOROOT")
 	for _, part := range []string{"bin", "src", "pkg", "go.env", "VERSION"} {
@@ -56,12 +57,12 @@ func importGoImage(t *testing.T, d *Docker) {
 	}
 }
 
-// modules fills a module cache with what ./cmd/sluice is built of and no more,
+// modules fills a module cache with what the commands are built of and no more,
 // taking it from the machine's own cache instead of the network.
 func modules(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-modcacherw", "-trimpath", "-o", os.DevNull, "./cmd/sluice")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-modcacherw", "-trimpath", "-o", os.DevNull, "./cmd/sluice", "./cmd/sluice-mirror")
 	cmd.Dir = lab.Root(t)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOMODCACHE="+dir,
 		"GOPROXY=file://"+filepath.Join(goEnv(t, "GOMODCACHE"), "cache", "download"), "GOSUMDB=off")
