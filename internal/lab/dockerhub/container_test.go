@@ -20,6 +20,7 @@ func TestTheImageOfTheDockerfileRelaysAPullAndIsHealthy(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantTwoFiles(t, builder)
+	wantMirror(t, builder)
 
 	const name = "relay"
 	_, err := builder.Docker(t, "run", "--detach", "--name", name, "--network", "host",
@@ -55,6 +56,29 @@ func TestTheImageOfTheDockerfileRelaysAPullAndIsHealthy(t *testing.T) {
 	code, err := builder.Docker(t, "inspect", "--format", "{{.State.ExitCode}}", name)
 	if err != nil || strings.TrimSpace(code) != "0" {
 		t.Errorf("the container has ended with code %s, %v", code, err)
+	}
+}
+
+// wantMirror builds the mirror's image out of the same stage, and runs it: its user can
+// write to a volume that the engine makes.
+func wantMirror(t *testing.T, d *Docker) {
+	t.Helper()
+	const name = "mirror"
+	for _, args := range [][]string{
+		{"build", "--network", "none", "--build-arg", "GO_IMAGE=" + goImage, "--tag", "sluice-mirror", "--target", "mirror", lab.Root(t)},
+		{"run", "--detach", "--name", name, "--network", "host", "--read-only", "--cap-drop", "ALL", "--health-interval", "1s",
+			"--volume", "cache:/var/lib/sluice-mirror", "sluice-mirror", "serve", "--listen", ":5000", "--tls-self"},
+	} {
+		if _, err := d.Docker(t, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitHealthy(t, d, name)
+	if out, err := d.Docker(t, "exec", name, "/sluice-mirror", "cache", "ls"); err != nil || !strings.Contains(out, "nothing is cached") {
+		t.Errorf("cache ls in the container: %q, %v", out, err)
+	}
+	if _, err := d.Docker(t, "stop", name); err != nil {
+		t.Error(err)
 	}
 }
 

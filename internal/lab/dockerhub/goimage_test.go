@@ -40,8 +40,7 @@ func importGoImage(t *testing.T, d *Docker) {
 	}
 	w := &rootfs{t: t, tar: tar.NewWriter(archive)}
 	w.directory("tmp")
-	w.program("bin/sh")
-	w.program("bin/mkdir")
+	w.programs("bin/sh", "bin/mkdir")
 	w.file("/etc/ssl/certs/ca-certificates.crt", "etc/ssl/certs/ca-certificates.crt")
 	goroot := goEnv(t, "GOROOT")
 	for _, part := range []string{"bin", "src", "pkg", "go.env", "VERSION"} {
@@ -121,14 +120,21 @@ func (w *rootfs) file(source, name string) {
 
 var sharedObject = regexp.MustCompile(`/\S+\.so\S*`)
 
-// program adds a program of the machine and the libraries that ldd names.
-func (w *rootfs) program(name string) {
+// programs adds programs of the machine and the libraries that ldd names, each once: an
+// archive that has a path twice is refused.
+func (w *rootfs) programs(names ...string) {
 	w.t.Helper()
-	w.file("/"+name, name)
-	// A static program makes ldd fail and has nothing to add.
-	list, _ := exec.Command("ldd", "/"+name).Output()
-	for _, library := range sharedObject.FindAllString(string(list), -1) {
-		w.file(library, strings.TrimPrefix(library, "/"))
+	libraries := map[string]bool{}
+	for _, name := range names {
+		w.file("/"+name, name)
+		// A static program makes ldd fail and has nothing to add.
+		list, _ := exec.Command("ldd", "/"+name).Output()
+		for _, library := range sharedObject.FindAllString(string(list), -1) {
+			if !libraries[library] {
+				w.file(library, strings.TrimPrefix(library, "/"))
+			}
+			libraries[library] = true
+		}
 	}
 }
 
