@@ -26,6 +26,7 @@ const stopGrace = 15 * time.Second
 // Daemon is a program that runs on a host until it is stopped.
 type Daemon struct {
 	name   string
+	netns  string // the path of its host's network namespace
 	cmd    *exec.Cmd
 	output *transcript
 	ended  chan struct{} // closed once the process is waited for
@@ -43,7 +44,7 @@ func (h *Host) Start(t testing.TB, name string, args ...string) *Daemon {
 // caller has set get a copy of the output.
 func (h *Host) StartCommand(t testing.TB, cmd *exec.Cmd) *Daemon {
 	t.Helper()
-	d := &Daemon{name: h.name + ": " + programOf(cmd), cmd: cmd, output: new(transcript), ended: make(chan struct{})}
+	d := &Daemon{name: h.name + ": " + programOf(cmd), netns: filepath.Join(netnsDir, h.netns), cmd: cmd, output: new(transcript), ended: make(chan struct{})}
 	cmd.Stdout = both(d.output, cmd.Stdout)
 	cmd.Stderr = both(d.output, cmd.Stderr)
 	if err := cmd.Start(); err != nil {
@@ -112,6 +113,10 @@ func (d *Daemon) WaitOutput(t testing.TB, text string, patience time.Duration) {
 func (d *Daemon) WaitListen(t testing.TB, ports ...uint16) {
 	t.Helper()
 	d.wait(t, 30*time.Second, fmt.Sprintf("listens on %v", ports), func() bool {
+		// Until it has entered its host's namespace, what listens is somebody else.
+		if !sameFile(d.netns, fmt.Sprintf("/proc/%d/ns/net", d.Pid())) {
+			return false
+		}
 		open := listening(d.Pid())
 		return !slices.ContainsFunc(ports, func(p uint16) bool { return !open[p] })
 	})
@@ -133,6 +138,16 @@ func (d *Daemon) wait(t testing.TB, patience time.Duration, what string, done fu
 			t.Fatalf("%s has run for %v, and still never %s:\n%s", d.name, patience, what, d.output.tail(200))
 		}
 	}
+}
+
+// sameFile says whether two paths lead to one file.
+func sameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(b)
+	return err == nil && os.SameFile(one, other)
 }
 
 // listening is the set of TCP ports that sockets listen on in the network

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -208,4 +209,21 @@ func TestWhatIsMissingIsSaidInASentence(t *testing.T) {
 	if got := debianPackage("dockerd"); got != " (Debian package docker.io)" {
 		t.Errorf("dockerd comes from %q", got)
 	}
+}
+
+func TestWhatListensOnTheMachineItselfIsNotTakenForTheProgram(t *testing.T) {
+	Need(t, Needs{Programs: []string{"python3"}})
+	_, _, server := twoHosts(t)
+	outside, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer outside.Close()
+	port := outside.Addr().(*net.TCPAddr).Port
+	// Long enough outside, before it enters the host's namespace, to be looked at there.
+	cmd := server.Command(t.Context(), "python3", "-m", "http.server", strconv.Itoa(port))
+	cmd.Args = append([]string{"sh", "-c", `sleep 0.2; exec "$@"`, "sh", cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = "/bin/sh"
+	server.StartCommand(t, cmd).WaitListen(t, uint16(port))
+	server.Dial(t, "tcp", fmt.Sprintf("198.19.0.1:%d", port))
 }
