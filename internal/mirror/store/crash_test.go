@@ -92,7 +92,11 @@ func intact(t *testing.T, dir string, item Item, want []byte) {
 // kill starts this program again, to use the directory, and kills it after a time.
 func kill(t *testing.T, dir string, after time.Duration) {
 	t.Helper()
-	cmd := exec.Command("/proc/self/exe")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), crashDir+"="+dir)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -35,7 +35,7 @@ func loadRepositories(root *os.Root, log *zap.Logger, has func(oci.Digest) bool,
 }
 
 func (l *loader) registries() error {
-	return each(l.root, repositoriesDir, func(registry string, info fs.FileInfo) error {
+	return each(l.root, repositoriesDir, func(_ *os.Root, registry string, info fs.FileInfo) error {
 		if r, err := oci.ParseRegistry(registry); err == nil && r == registry && info.IsDir() {
 			return l.below(oci.Repository{Registry: registry})
 		}
@@ -46,7 +46,7 @@ func (l *loader) registries() error {
 // below reads the repositories whose names begin with that of one.
 func (l *loader) below(r oci.Repository) error {
 	dir := path.Join(repositoriesDir, r.Registry, r.Name)
-	err := each(l.root, dir, func(name string, info fs.FileInfo) error {
+	err := each(l.root, dir, func(_ *os.Root, name string, info fs.FileInfo) error {
 		if name == unwritten && l.tidy {
 			l.remove(path.Join(dir, name))
 			return nil
@@ -66,7 +66,7 @@ func (l *loader) below(r oci.Repository) error {
 // load reads one repository, if there is one.
 func (l *loader) load(r oci.Repository, dir string) error {
 	k := l.get(r, dir)
-	if what, ok := l.read(path.Join(dir, stateFile)); ok {
+	if what, ok := l.read(l.root, path.Join(dir, stateFile)); ok {
 		l.setState(k, State{Visibility: what.Visibility, Checked: what.Checked})
 	}
 	err := l.each(path.Join(dir, linksDir), func(name string, what record) bool {
@@ -103,8 +103,8 @@ func (l *loader) load(r oci.Repository, dir string) error {
 // be read, are of no use.
 func (l *loader) each(dir string, keep func(name string, what record) bool) error {
 	var useless []string
-	err := each(l.root, dir, func(name string, _ fs.FileInfo) error {
-		what, ok := l.read(path.Join(dir, name))
+	err := each(l.root, dir, func(in *os.Root, name string, _ fs.FileInfo) error {
+		what, ok := l.read(in, name)
 		if !ok || !keep(name, what) {
 			useless = append(useless, name)
 		}
@@ -119,8 +119,8 @@ func (l *loader) each(dir string, keep func(name string, what record) bool) erro
 }
 
 // read reads one record.
-func (l *loader) read(name string) (record, bool) {
-	f, err := l.root.OpenFile(name, os.O_RDONLY|nonblocking, 0)
+func (l *loader) read(in *os.Root, name string) (record, bool) {
+	f, err := in.OpenFile(name, os.O_RDONLY|nonblocking, 0)
 	if err != nil {
 		if !isGone(err) {
 			l.wrong++

@@ -50,7 +50,7 @@ func scan(root *os.Root) (*inventory, error) {
 			return nil, fmt.Errorf("scan the cache: %w", err)
 		}
 	}
-	err := each(root, partialDir, func(name string, info fs.FileInfo) error {
+	err := each(root, partialDir, func(_ *os.Root, name string, info fs.FileInfo) error {
 		d, mark, ok := parsePartial(name)
 		found.add(path.Join(partialDir, name), info, file{digest: d, mark: mark}, ok)
 		return nil
@@ -63,12 +63,12 @@ func scan(root *os.Root) (*inventory, error) {
 
 // blobs looks at the directories of one algorithm.
 func (found *inventory) blobs(root *os.Root, dir, algorithm string) error {
-	return each(root, dir, func(digits string, info fs.FileInfo) error {
+	return each(root, dir, func(in *os.Root, digits string, info fs.FileInfo) error {
 		if !info.IsDir() || len(digits) != shard {
 			found.add(path.Join(dir, digits), info, file{}, false)
 			return nil
 		}
-		return each(root, path.Join(dir, digits), func(name string, info fs.FileInfo) error {
+		return each(in, digits, func(_ *os.Root, name string, info fs.FileInfo) error {
 			d, err := oci.ParseDigest(algorithm + ":" + name)
 			found.add(path.Join(dir, digits, name), info, file{digest: d, whole: true}, err == nil && name[:shard] == digits)
 			return nil
@@ -87,20 +87,29 @@ func (found *inventory) add(name string, info fs.FileInfo, f file, ok bool) {
 	found.files = append(found.files, f)
 }
 
-// each calls f for all that a directory has, which may remove any of it. A directory
-// that does not exist has nothing.
-func each(root *os.Root, dir string, f func(name string, info fs.FileInfo) error) error {
-	names, err := namesIn(root, dir)
-	if err != nil && !isGone(err) {
+// each calls f for all that a directory has, with the directory, in which a name is
+// found without walking all the way again. F may remove any of it. A directory that
+// does not exist has nothing.
+func each(root *os.Root, dir string, f func(in *os.Root, name string, info fs.FileInfo) error) error {
+	in, err := root.OpenRoot(dir)
+	if err != nil {
+		if isGone(err) {
+			return nil
+		}
+		return err
+	}
+	defer in.Close()
+	names, err := namesIn(in)
+	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		info, err := root.Lstat(path.Join(dir, name))
+		info, err := in.Lstat(name)
 		if isGone(err) {
 			continue
 		}
 		if err == nil {
-			err = f(name, info)
+			err = f(in, name, info)
 		}
 		if err != nil {
 			return err
@@ -109,8 +118,8 @@ func each(root *os.Root, dir string, f func(name string, info fs.FileInfo) error
 	return nil
 }
 
-func namesIn(root *os.Root, dir string) ([]string, error) {
-	d, err := root.Open(dir)
+func namesIn(dir *os.Root) ([]string, error) {
+	d, err := dir.Open(".")
 	if err != nil {
 		return nil, err
 	}
