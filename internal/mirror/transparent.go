@@ -4,7 +4,10 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 
+	"sluice/acl"
 	"sluice/internal/gate"
 	"sluice/internal/limit"
 	"sluice/internal/mirror/front"
@@ -56,6 +59,7 @@ func (s *Server) registryHandler(address string) func(name string) http.Handler 
 			f := s.force.Load()
 			h := s.handler(f, settings.Listener{Address: address})
 			h.Setup = nil
+			h.Reaches = f.reaches
 			h.ServeHTTP(w, r.WithContext(front.Connection{Registry: name}.With(r.Context())))
 		})
 	}
@@ -85,6 +89,9 @@ func (s *Server) interceptPolicy(f *force) (*intercept.Policy, error) {
 				return nil, err
 			}
 			p.Registries[at] = r.settings.Name
+			if host == ownHost(r.settings) { // what is no pull goes there: it may give tokens
+				p.Blobs[at] = intercept.Blobs{Registry: r.settings.Name, Tokens: true, Transport: r.client.Transport()}
+			}
 		}
 	}
 	for _, r := range f.registries {
@@ -101,6 +108,36 @@ func (s *Server) interceptPolicy(f *force) (*intercept.Policy, error) {
 	return p, nil
 }
 
+// reaches tells whether a client gets to a registry's server of tokens by the
+// transparent way: it is the registry itself, or a rule lets the client go there.
+func (f *force) reaches(client netip.Addr, registry string, realm *url.URL) bool {
+	for _, r := range f.registries {
+		if r.settings.Name == registry && realm.Host == ownHost(r.settings) {
+			return true
+		}
+	}
+	host, err := acl.ParseHost(realm.Hostname())
+	if err != nil || f.cfg.Transparent == nil {
+		return false
+	}
+	port := uint16(443)
+	if p := realm.Port(); p != "" {
+		if port, err = acl.ParsePort(p); err != nil {
+			return false
+		}
+	}
+	return f.cfg.Transparent.Policy.Decide(acl.Request{Client: client, Host: host, Port: port}).Passes()
+}
+
+// ownHost returns the host at which an upstream is asked, if clients that mean it ask
+// there too; otherwise "".
+func ownHost(u settings.Upstream) string {
+	if u.URL.Port() == "" && u.URL.Scheme == "https" {
+		return u.URL.Hostname()
+	}
+	return ""
+}
+
 // tunnelLimits are those of a client of the transparent way, as the proxy has them where
 // its file says nothing. Rates have the rules that name one.
 var tunnelLimits = limit.Limits{Tunnels: 1024, New: 200}
@@ -108,8 +145,8 @@ var tunnelLimits = limit.Limits{Tunnels: 1024, New: 200}
 // hostsOf returns the hosts that clients ask when they mean a registry.
 func hostsOf(u settings.Upstream) []string {
 	hosts := append([]string{u.Name}, u.Aliases...)
-	if u.URL.Port() == "" && u.URL.Scheme == "https" {
-		hosts = append(hosts, u.URL.Hostname())
+	if own := ownHost(u); own != "" {
+		hosts = append(hosts, own)
 	}
 	return hosts
 }

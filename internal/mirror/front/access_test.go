@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -313,4 +314,65 @@ func TestARequestThatHasGoneInACircleIsEnded(t *testing.T) {
 	x.hub.repo("a/b").image("3", []byte("layer"))
 	x.wantError(x.get("/v2/a/b/manifests/3", "Via", "1.1 proxy, 1.1 sluice-mirror-x"), http.StatusLoopDetected, oci.Unsupported)
 	x.want(x.get("/v2/a/b/manifests/3", "Via", "1.1 sluice-mirror-y"), http.StatusOK)
+}
+
+// Docker asks for a token, and sends its user's password for it, when /v2/ wants that
+// and then only. A client that cannot get one pulls nothing any more.
+func TestOnTheTransparentWayTheRegistrySaysWhetherToLogIn(t *testing.T) {
+	const realm = "https://auth.example/token"
+	bearer := `Bearer realm="` + realm + `",service="registry.example"`
+	basic := `Basic realm="registry"`
+	registry := func(challenge string) func(http.ResponseWriter, *http.Request) bool {
+		return func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Header.Get("Authorization") != "Bearer good" {
+				return answering(http.StatusUnauthorized, "WWW-Authenticate", challenge)(w, r)
+			}
+			return false
+		}
+	}
+	for name, c := range map[string]struct {
+		fail          func(http.ResponseWriter, *http.Request) bool
+		reached       bool
+		own           string // password of the mirror's
+		authorization string
+		want          string // challenge; "": 200
+	}{
+		"a server of tokens that is reached":     {fail: registry(bearer), reached: true, want: bearer},
+		"one that is not":                        {fail: registry(bearer)},
+		"one without https":                      {fail: registry(strings.Replace(bearer, "https", "http", 1)), reached: true},
+		"none that is named":                     {fail: registry("Bearer"), reached: true},
+		"a password":                             {fail: registry(basic), want: basic},
+		"a password that the mirror has":         {fail: registry(basic), own: "secret"},
+		"credentials that are good":              {fail: registry(bearer), authorization: "Bearer good"},
+		"credentials that are not":               {fail: registry(bearer), authorization: "Bearer bad", want: bearer},
+		"a password that is wrong":               {fail: registry(basic), own: "secret", authorization: "Basic YTpi", want: basic},
+		"no credentials":                         {},
+		"a registry that is down":                {fail: answering(http.StatusServiceUnavailable), reached: true},
+		"a registry that takes no more requests": {fail: answering(http.StatusTooManyRequests), reached: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newRig(t, func(s *setup) {
+				s.connection.Registry, s.own = "docker.io", c.own
+				s.Reaches = func(client netip.Addr, registry string, u *url.URL) bool {
+					return c.reached && client == netip.MustParseAddr("127.0.0.1") && registry == "docker.io" && u.String() == realm
+				}
+			})
+			x.hub.failing(c.fail)
+			var header []string
+			if c.authorization != "" {
+				header = []string{"Authorization", c.authorization}
+			}
+			a := x.get("/v2/", header...)
+			if c.want == "" {
+				x.want(a, http.StatusOK, "WWW-Authenticate", "")
+				return
+			}
+			x.wantError(a, http.StatusUnauthorized, oci.Unauthorized)
+			x.want(a, http.StatusUnauthorized, "WWW-Authenticate", c.want)
+		})
+	}
+	// A client of a mirror is not told: it does not send its password there.
+	x := newRig(t, func(s *setup) { s.Reaches = func(netip.Addr, string, *url.URL) bool { return true } })
+	x.hub.failing(registry(bearer))
+	x.want(x.get("/v2/"), http.StatusOK)
 }

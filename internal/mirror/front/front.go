@@ -59,6 +59,10 @@ type Handler struct {
 	// Via is the pseudonym under which the mirror's own requests go to upstreams; one
 	// that comes here has gone in a circle. "": this is not looked for.
 	Via string
+	// Reaches tells whether a client of the transparent way reaches the server of tokens
+	// of a registry, an https URL. Only then is it told of that server ahead of pulling;
+	// nil: none is reached.
+	Reaches func(client netip.Addr, registry string, realm *url.URL) bool
 	// Idle is how long a client may take nothing of an answer; 0: a minute.
 	Idle time.Duration
 }
@@ -237,9 +241,14 @@ func (x *exchange) namespace() (string, error) {
 	return "", oci.Errorf(http.StatusBadRequest, oci.NameInvalid, "ns is given more than once")
 }
 
-// ping answers /v2/. A client that is admitted needs no token for it: where one is
-// needed, the upstream's challenge comes with the repository's own answer.
+// ping answers /v2/. A client of a mirror that is admitted needs no token for it: where
+// one is needed, the upstream's challenge comes with the repository's own answer.
 func (x *exchange) ping() error {
+	if x.conn.Registry != "" {
+		if err := x.challenged(); err != nil {
+			return err
+		}
+	}
 	x.w.Header().Set("Content-Type", "application/json")
 	return x.write([]byte("{}"))
 }

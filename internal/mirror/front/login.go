@@ -1,8 +1,11 @@
 package front
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -71,3 +74,30 @@ func (x *exchange) forUpstream() string {
 	}
 	return ""
 }
+
+// challenged returns what the registry wants of a client that takes the mirror for it,
+// or nil. Docker and others ask for a token when /v2/ says so and then only, and pull
+// nothing when they cannot get one, be it public: they are told so where they can.
+func (x *exchange) challenged() error {
+	own := x.forUpstream()
+	err := x.Mirror.Ping(x.r.Context(), x.conn.Registry, own)
+	var e *oci.Error
+	if !errors.As(err, &e) || e.Status != http.StatusUnauthorized || own != "" {
+		return err
+	}
+	scheme, _, _ := strings.Cut(e.Challenge, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return e
+	}
+	m := realmForm.FindStringSubmatch(e.Challenge)
+	if m == nil || x.Reaches == nil {
+		return nil
+	}
+	realm, parseErr := url.Parse(m[1])
+	if parseErr == nil && realm.Scheme == "https" && x.Reaches(x.conn.Client.Addr(), x.conn.Registry, realm) {
+		return e
+	}
+	return nil
+}
+
+var realmForm = regexp.MustCompile(`(?i)[ ,]realm="([^"\\]*)"`)

@@ -11,6 +11,7 @@ import (
 
 	"sluice/acl"
 	"sluice/internal/egress"
+	"sluice/internal/mirror/front"
 	"sluice/internal/mirror/record"
 )
 
@@ -24,11 +25,13 @@ func (p *Proxy) answer(w http.ResponseWriter, r *http.Request) {
 		misdirected(w, "this connection is to "+at+" alone")
 		return
 	}
-	if name, ok := policy.Registries[at]; ok {
+	name, registry := policy.Registries[at]
+	blobs, passed := policy.Blobs[at]
+	if registry && (!passed || front.Serves(r)) {
 		p.o.Registry(name).ServeHTTP(w, r)
 		return
 	}
-	if blobs, ok := policy.Blobs[at]; ok {
+	if passed {
 		p.pass(w, r, blobs, policy.Admits(clientOf(t).Addr()))
 		return
 	}
@@ -75,6 +78,9 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, blobs Blobs, admitt
 		ID: record.NewID(), Start: time.Now(), Listener: t.tx.Snapshot().Listener, Client: clientOf(t), Agent: r.UserAgent(),
 		Method: r.Method, Path: t.end.host.Join(t.end.port) + r.URL.Path, Registry: blobs.Registry, Kind: record.Blob,
 	}
+	if blobs.Tokens {
+		rec.Kind = record.Other
+	}
 	defer func() {
 		rec.Duration = time.Since(rec.Start)
 		p.o.Passed(rec)
@@ -89,7 +95,7 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, blobs Blobs, admitt
 		return
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
-		refuse(http.StatusMethodNotAllowed, "blobs are only read here")
+		refuse(http.StatusMethodNotAllowed, "this is only read here")
 		return
 	}
 	idle := p.gate.Policy().Idle

@@ -6,9 +6,10 @@
 // configured registry, or to a host that has a registry's blobs, ends here, in TLS with
 // a certificate of the mirror's authority. Requests to a registry get the handler of
 // that registry, whatever else they name; requests to a host of blobs are passed on to
-// exactly that host. All other tunnels, and plain HTTP, are for the rules to decide, and
-// go through untouched: the servers of tokens among them, so that a client's password
-// is never seen here.
+// exactly that host, and so are those to a registry that are no pulls: it may give its
+// tokens itself. All other tunnels, and plain HTTP, are for the rules to decide, and
+// go through untouched: the other servers of tokens among them, so that a client's
+// password is not seen here.
 //
 // What a registry answers is left to the handler, what is trusted to package authority.
 package intercept
@@ -50,7 +51,8 @@ type Policy struct {
 	// Registries are those whose tunnels end here: their names by HOST:PORT, see
 	// Endpoint.
 	Registries map[string]string
-	// Blobs are hosts that registries send clients to, by HOST:PORT.
+	// Blobs are hosts that registries send clients to, by HOST:PORT. A registry that is
+	// among them gets what is no pull of its images itself.
 	Blobs map[string]Blobs
 	// Admits tells whether any rule lets a client pull.
 	Admits func(client netip.Addr) bool
@@ -65,6 +67,7 @@ type Policy struct {
 // Blobs is a host of blobs.
 type Blobs struct {
 	Registry string // whose blobs they are
+	Tokens   bool   // the registry itself: there are tokens rather than blobs
 	// Transport reaches the host, and vets its addresses. It follows no redirect and
 	// adds no credentials.
 	Transport http.RoundTripper
