@@ -19,7 +19,6 @@ import (
 
 	"sluice/internal/accesslog"
 	"sluice/internal/limit"
-	"sluice/internal/mirror/authority"
 	"sluice/internal/mirror/console"
 	"sluice/internal/mirror/metrics"
 	"sluice/internal/mirror/pull"
@@ -34,19 +33,18 @@ import (
 // Server is a mirror whose listeners are open. Serve runs it; whoever has one that was
 // never served must Close it.
 type Server struct {
-	o         Options
-	stderr    *accesslog.Writer
-	log       *zap.Logger // on stderr
-	access    record.Log
-	recent    *record.Ring
-	metrics   *metrics.Metrics
-	store     *store.Store
-	mirror    *pull.Mirror
-	authority *authority.Authority // nil: nobody needs it
-	console   *console.Handler
-	via       string
-	places    *limit.Connections
-	turned    *zap.Logger // of connections that find no place: a line in ten seconds
+	o       Options
+	stderr  *accesslog.Writer
+	log     *zap.Logger // on stderr
+	access  record.Log
+	recent  *record.Ring
+	metrics *metrics.Metrics
+	store   *store.Store
+	mirror  *pull.Mirror
+	console *console.Handler
+	via     string
+	places  *limit.Connections
+	turned  *zap.Logger // of connections that find no place: a line in ten seconds
 
 	own      atomic.Pointer[func(netip.AddrPort) bool] // see setOwn
 	requests atomic.Int64                              // being answered
@@ -97,7 +95,7 @@ func New(cfg *settings.Config, o Options) (*Server, error) {
 	s.log = zap.New(s.stderr.Core())
 	s.setOwn(nil)
 	if err := s.open(cfg); err != nil {
-		s.Close()
+		_ = s.Close() // why it cannot be opened matters more
 		return nil, err
 	}
 	s.announce(s.force.Load())
