@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,11 +24,13 @@ func discard(resp *http.Response) {
 	_ = resp.Body.Close()
 }
 
-// counted is a body that tells its event when it is closed.
+// counted is a body that tells its event when it is closed, which may be while it is
+// read, as of all bodies.
 type counted struct {
 	io.ReadCloser
 	registry *Registry
-	event    Event
+	event    Event // without its bytes
+	bytes    atomic.Int64
 	start    time.Time
 	told     sync.Once
 }
@@ -35,7 +38,7 @@ type counted struct {
 // Read counts what it reads.
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
-	c.event.Bytes += int64(n)
+	c.bytes.Add(int64(n))
 	return n, err
 }
 
@@ -43,6 +46,7 @@ func (c *counted) Read(p []byte) (int, error) {
 func (c *counted) Close() error {
 	err := c.ReadCloser.Close()
 	c.told.Do(func() {
+		c.event.Bytes = c.bytes.Load()
 		c.event.Duration = c.registry.now().Sub(c.start)
 		c.registry.observe(c.event)
 	})

@@ -383,3 +383,40 @@ func TestAMirrorKnowsItselfByItsVia(t *testing.T) {
 		}
 	}
 }
+
+// Whoever gives up a download closes it from another goroutine, which the event that
+// tells of it must bear.
+func TestABodyMayBeClosedWhileItIsRead(t *testing.T) {
+	w := newWorld(t)
+	site := w.serve(t, func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			if _, err := w.Write(make([]byte, 1000)); err != nil {
+				return
+			}
+		}
+	})
+	told := make(chan Event, 1)
+	o := w.options(t, site.url(registryName))
+	o.Observe = func(e Event) { told <- e }
+	resp, err := open(t, o).Do(t.Context(), blob(Anonymous()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reading, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		_, err := io.ReadFull(resp.Body, make([]byte, 1))
+		close(reading)
+		for err == nil {
+			_, err = resp.Body.Read(make([]byte, 100))
+		}
+		ended <- err
+	}()
+	<-reading
+	resp.Body.Close()
+	if err := <-ended; err == io.EOF {
+		t.Error("the reader takes what was cut off for the end")
+	}
+	if e := <-told; e.Bytes == 0 {
+		t.Errorf("the event tells of no byte: %+v", e)
+	}
+}
