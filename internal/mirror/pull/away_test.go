@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -266,4 +267,51 @@ func TestNamesLeadToConfiguredRegistriesAndNowhereElse(t *testing.T) {
 	if n := hub.total() + other.total(); n != 0 {
 		t.Errorf("%d requests were made", n)
 	}
+}
+
+func TestWithoutATimeTagsAreAlwaysAskedForAndContentIsStillFetchedOnce(t *testing.T) {
+	hub := newRegistry(t)
+	layer := noise(1, 100_000)
+	_, d := hub.image("library/alpine", "3", layer)
+	s := newSite(t, hub, false)
+	s.upstreams["docker.io"] = pull.Upstream{Registry: s.upstreams["docker.io"].Registry}
+	s.swap()
+	for _, want := range []string{pull.Miss, pull.Revalidated, pull.Revalidated} {
+		if _, how := s.manifest("alpine:3"); how != want {
+			t.Errorf("tag: %s, want %s", how, want)
+		}
+	}
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			if content, how := s.blob("alpine@" + string(d)); !bytes.Equal(content, layer) {
+				t.Errorf("blob: %s", how)
+			}
+		})
+	}
+	wg.Wait()
+	if got := hub.asked("library/alpine blobs/" + string(d)); !strings.HasPrefix(got, "GET×1") {
+		t.Errorf("upstream was asked %s", got)
+	}
+}
+
+func FuzzResolve(f *testing.F) {
+	for _, seed := range [][2]string{{"", "alpine"}, {"ghcr.io", "a/b"}, {"", "ghcr.io/a/b"}, {"docker.io", "docker.io/x"}, {"", "127.0.0.1:5000/x"}, {"", "a/../b"}} {
+		f.Add(seed[0], seed[1])
+	}
+	hub := newRegistry(f)
+	s := newSite(f, hub, false)
+	f.Fuzz(func(t *testing.T, ns, path string) {
+		r, err := s.Resolve(ns, path)
+		if err != nil {
+			status(t, err)
+			return
+		}
+		if name, err := oci.ParseName(r.Name); err != nil || name != r.Name || r.Registry != "docker.io" {
+			t.Errorf("ns=%q %q leads to %q of %q", ns, path, r.Name, r.Registry)
+		}
+		if ns == "" && !strings.HasSuffix(path, r.Name) && r.Name != "library/"+path {
+			t.Errorf("%q became %q", path, r.Name)
+		}
+	})
 }

@@ -158,7 +158,7 @@ func (m *Mirror) openBlob(ctx context.Context, a asking, as upstream.Identity, b
 		if _, err := m.head(ctx, a.up, a.Repo, a.blobPath(), as); err != nil {
 			return opened{}, err
 		}
-		if m.hold(a, tr) {
+		if m.hold(a, tr) || tr != nil && m.hold(a, nil) { // it may have come to its end meanwhile
 			return opened{}, nil
 		}
 	}

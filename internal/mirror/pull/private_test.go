@@ -289,6 +289,29 @@ func TestARevokedTokenIsGoodForAMinuteMore(t *testing.T) {
 	s.expect("alice, after that was noticed", s.all(with(alice)), "403 DENIED", nil)
 }
 
+func TestAMinuteAfterItWasAcceptedATokenIsAskedAboutAgain(t *testing.T) {
+	s := newSecret(t, false)
+	ask := func() string { return first(s.site.blob("acme/app@"+string(s.blob), with(alice))) }
+	ask()
+	before := s.hub.total()
+	if how := ask(); how != pull.Hit || s.hub.total() != before {
+		t.Errorf("a moment later: %s, %d requests", how, s.hub.total()-before)
+	}
+	s.hub.do(func() { s.hub.revoked[alice] = true })
+	s.pass(61 * time.Second)
+	if how := ask(); how != "403 DENIED" {
+		t.Errorf("revoked a minute ago: %s", how)
+	}
+}
+
+func TestAReloadForgetsWhoWasAccepted(t *testing.T) {
+	s := newSecret(t, false)
+	s.all(with(alice))
+	s.hub.do(func() { s.hub.revoked[alice] = true })
+	s.swap()
+	s.expect("alice, revoked before a reload", s.all(with(alice)), "403 DENIED", nil)
+}
+
 func TestWhileTheUpstreamIsAwayPrivateContentStaysPrivate(t *testing.T) {
 	s := newSecret(t, false)
 	s.all(with(alice))
