@@ -41,8 +41,7 @@ func newSecret(t *testing.T, hides bool) *secret {
 	if content, how := s.site.blob("acme/app@"+string(s.blob), named); how != pull.Miss || !bytes.Equal(content, s.layer) {
 		t.Fatalf("whom a rule names: %s", how)
 	}
-	s.settled()
-	eventually(t, "the layer was not kept", func() bool { return s.store.HeldIn("docker.io", s.blob) })
+	s.keeps(s.blob)
 	return s
 }
 
@@ -341,8 +340,7 @@ func TestARepositoryThatTurnsPrivateIsPrivateAfterTheTagsTime(t *testing.T) {
 			s.manifest, s.blob = hub.image("acme/app", "1", s.layer)
 			s.site.manifest("acme/app:1")
 			s.site.blob("acme/app@" + string(s.blob))
-			s.settled()
-			eventually(t, "the layer was not kept", func() bool { return s.store.HeldIn("docker.io", s.blob) })
+			s.keeps(s.blob)
 			s.expect("nobody", s.all(), pull.Hit, served)
 			hub.repo("acme/app").private = []string{"mirror", "alice"}
 			s.pass(ttl + time.Second)

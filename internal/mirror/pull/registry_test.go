@@ -450,6 +450,12 @@ func (s *site) settled() {
 	}
 }
 
+// keeps waits until a blob is kept, and known to be docker.io's.
+func (s *site) keeps(d oci.Digest) {
+	s.t.Helper()
+	eventually(s.t, "the blob is not kept", func() bool { return s.store.HeldIn("docker.io", d) })
+}
+
 // eventually waits for what goes on without a client.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
