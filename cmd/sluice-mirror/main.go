@@ -28,7 +28,6 @@ func commands() []cli.Command {
 		{Name: "check", Args: "[--config FILE]", Does: "tell whether a configuration is valid, and what is wrong where", Run: check},
 		{Name: "cache", Args: "ls [NAME] | rm NAME... | verify | prune --to SIZE  [--config FILE]", Does: "show what is cached, remove some of it, or look for damage", Run: cache},
 		{Name: "ca", Args: "print | where | renew  [--config FILE]", Does: "show the mirror's own certificate authority, or make a new one", Run: ca},
-		{Name: "setup", Args: "[CLIENT] [--host HOST[:PORT]] [--text]  [--config FILE]", Does: "print the script that tells docker, containerd or podman of this mirror, or what to type for it", Run: setUp},
 		{Name: "setup", Args: "[CLIENT] [--at HOST[:PORT]] [--script]  [--config FILE]", Does: "tell docker, containerd or podman of the mirror: what to run or put where", Run: setUp},
 		{Name: "healthcheck", Args: "[--config FILE]", Does: "ask a running mirror whether it is well", Run: healthcheck},
 		cli.ShowVersion(cli.Version(version)),
