@@ -39,6 +39,7 @@ type origin struct {
 	manifest []byte
 	fetched  atomic.Int64  // times that the layer was sent
 	gate     chan struct{} // not nil: the layer's second half waits for it
+	redirect string        // where to send those who want the layer; "": it is sent
 }
 
 func newOrigin(t *testing.T) *origin {
@@ -59,11 +60,16 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Docker-Content-Digest", string(d))
 		w.Write(o.manifest)
 	case "/v2/library/app/blobs/" + string(oci.FromBytes(o.layer)):
-		w.Header().Set("Content-Length", fmt.Sprint(len(o.layer)))
 		if r.Method == http.MethodHead {
+			w.Header().Set("Content-Length", fmt.Sprint(len(o.layer)))
+			return
+		}
+		if o.redirect != "" {
+			http.Redirect(w, r, o.redirect, http.StatusTemporaryRedirect)
 			return
 		}
 		o.fetched.Add(1)
+		w.Header().Set("Content-Length", fmt.Sprint(len(o.layer)))
 		w.Write(o.layer[:len(o.layer)/2])
 		if o.gate != nil {
 			w.(http.Flusher).Flush()
@@ -115,8 +121,6 @@ name = "docker.io"
 url = %q
 [cache]
 directory = %q
-[egress]
-allow_private = ["127.0.0.1"]
 [admin]
 address = "127.0.0.1:0"
 [[rule]]
@@ -466,6 +470,32 @@ func TestAClientHasSoManyConnectionsAndNoMore(t *testing.T) {
 		}
 		return err == nil
 	})
+}
+
+// An address that the file names is meant; one that a registry sends its clients to, or
+// that a name turns out to have, is not.
+func TestOnlyTheAddressThatWasWrittenIsDialledThoughItIsNotPublic(t *testing.T) {
+	o := newOrigin(t)
+	var asked atomic.Int64
+	inside := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.Write(o.layer)
+	}))
+	inside.Listener.Close()
+	var err error
+	if inside.Listener, err = net.Listen("tcp", "127.0.0.2:0"); err != nil {
+		t.Fatal(err)
+	}
+	inside.Start()
+	defer inside.Close()
+	o.redirect = inside.URL + "/secret"
+	r := run(t, text(t, o, ""))
+	if status, body := get(t, r.url(o.blob())); status < 500 || asked.Load() != 0 {
+		t.Errorf("%d, and the address inside was asked %d times: %.100s", status, asked.Load(), body)
+	}
+	if status, _ := get(t, r.url("/v2/app/manifests/1")); status != 200 {
+		t.Errorf("the address that was written is not dialled: %d", status)
+	}
 }
 
 func waitFor(t *testing.T, cond func() bool) {

@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"reflect"
+	"slices"
 
+	"sluice/acl"
 	"sluice/internal/egress"
 	"sluice/internal/mirror/settings"
 	"sluice/internal/mirror/upstream"
@@ -28,7 +31,6 @@ func (s *Server) registries(cfg *settings.Config, before *force) (list []registr
 			}
 		}
 	}()
-	dialer := s.dialer(cfg)
 	keep := before != nil && sameWay(before.cfg, cfg)
 	for _, u := range cfg.Upstreams {
 		r := registry{settings: u}
@@ -36,7 +38,7 @@ func (s *Server) registries(cfg *settings.Config, before *force) (list []registr
 			r.client = before.find(u)
 		}
 		if r.client == nil {
-			if r.client, err = s.registry(u, dialer); err != nil {
+			if r.client, err = s.registry(u, cfg); err != nil {
 				return nil, fmt.Errorf("upstream %s: %w", u.Name, err)
 			}
 			fresh = append(fresh, r.client)
@@ -46,7 +48,9 @@ func (s *Server) registries(cfg *settings.Config, before *force) (list []registr
 	return list, nil
 }
 
-func (s *Server) registry(u settings.Upstream, d *egress.Dialer) (*upstream.Registry, error) {
+func (s *Server) registry(u settings.Upstream, cfg *settings.Config) (*upstream.Registry, error) {
+	d := s.dialer(cfg)
+	d.AllowPrivate = append(slices.Clip(d.AllowPrivate), written(u.URL)...)
 	return upstream.New(upstream.Options{
 		Name: u.Name, URL: u.URL,
 		Username: u.Username, PasswordFile: u.PasswordFile, PasswordEnv: u.PasswordEnv, Helper: u.Helper, Realm: u.Realm,
@@ -54,6 +58,22 @@ func (s *Server) registry(u settings.Upstream, d *egress.Dialer) (*upstream.Regi
 		UserAgent: "sluice-mirror/" + s.o.Version, Via: s.via,
 		Observe: s.metrics.Upstream, Log: s.log,
 	})
+}
+
+// written returns the address that a URL has for a host: who writes one that is not
+// public, or localhost, wants it dialled for this upstream. What a name resolves to, and
+// where the upstream sends its clients, nobody has written.
+func written(u *url.URL) []netip.Prefix {
+	host := u.Hostname()
+	if host == "localhost" {
+		return []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("::1/128")}
+	}
+	a, err := netip.ParseAddr(host)
+	if err != nil {
+		return nil
+	}
+	a = acl.Unwrap(a)
+	return []netip.Prefix{netip.PrefixFrom(a, a.BitLen())}
 }
 
 // sameWay tells whether two configurations reach upstreams in the same way.
