@@ -110,19 +110,7 @@ clients = ["198.18.0.10"]
 to      = ["auth.docker.io"]
 `, 5000, 3129)
 	// auth.docker.io is reached untouched, with the certificate of its own.
-	var both []byte
-	for _, file := range []string{s.authority(t), s.hub.CA.File()} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		both = append(append(both, text...), '\n')
-	}
-	trusted := filepath.Join(t.TempDir(), "both.pem")
-	if err := os.WriteFile(trusted, both, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	d := s.docker(t, []string{"HTTPS_PROXY=http://" + mirrorName + transparentPort, "SSL_CERT_FILE=" + trusted})
+	d := s.docker(t, []string{"HTTPS_PROXY=http://" + mirrorName + transparentPort, "SSL_CERT_FILE=" + s.bundle(t)})
 	for name := range images {
 		if out, err := d.Docker(t, "pull", name); err == nil {
 			t.Errorf("%s is pulled by nobody in particular: %s", name, out)
