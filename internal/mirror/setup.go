@@ -15,7 +15,7 @@ import (
 // HOST:PORT, by one of its listeners. ca is the certificate of its authority in PEM, or
 // nil.
 func Told(cfg *settings.Config, l settings.Listener, host string, ca []byte) trust.Mirror {
-	m := trust.Mirror{Host: host, TLS: l.TLS != settings.TLSOff, Trusted: l.TLS == settings.TLSFiles, CA: ca}
+	m := trust.Mirror{Host: host, TLS: l.TLS != settings.TLSOff, Trusted: l.TLS == settings.TLSFiles, Login: l.Login, CA: ca}
 	for _, u := range cfg.Upstreams {
 		m.Registries = append(m.Registries, u.Name)
 		if u.Default {

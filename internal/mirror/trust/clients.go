@@ -48,19 +48,25 @@ func (m Mirror) docker() setup.Client {
 		}
 		c.Places = append(c.Places, p)
 	}
-	if m.mirrorsHub() {
+	switch {
+	case m.mirrorsHub():
 		c.Verify = setup.Check{
 			Command: `docker info --format '{{json .RegistryConfig.Mirrors}}'`,
 			Wants:   func(setup.Options) string { return `"` + m.URL() + `/"` },
 		}
-	} else {
+	case m.Login:
+		c.Notes = append(c.Notes, fmt.Sprintf("The mirror asks for a password, so dockerd is not sent there for images of Docker Hub: it would give it the password for that. Log in by docker login %s, and name images by the mirror.", m.Host))
+	default:
 		c.Notes = append(c.Notes, "dockerd asks a mirror for images of Docker Hub only, which this one does not have.")
 	}
 	c.Notes = append(c.Notes, fmt.Sprintf("Images of other registries have to be named by the mirror: docker pull %s/ghcr.io/OWNER/IMAGE.", m.Host))
 	return c
 }
 
-func (m Mirror) mirrorsHub() bool { return m.Default == hub && slices.Contains(m.Registries, hub) }
+// mirrorsHub tells whether dockerd can have it for a mirror of Docker Hub.
+func (m Mirror) mirrorsHub() bool {
+	return !m.Login && m.Default == hub && slices.Contains(m.Registries, hub)
+}
 
 // daemon is what daemon.json has to say.
 func (m Mirror) daemon() []setup.Setting {
@@ -102,6 +108,9 @@ func (m Mirror) containerd() setup.Client {
 			"K3s and RKE2 write such files themselves, from registries.yaml.",
 		},
 	}
+	if m.Login {
+		c.Notes = append(c.Notes, fmt.Sprintf("The mirror asks for a password. Where containerd has none for %s, it asks the registry itself.", m.Host))
+	}
 	for _, p := range places("containerd", "systemd", "openrc") {
 		p.Files = files
 		c.Places = append(c.Places, p)
@@ -127,6 +136,9 @@ func (m Mirror) podman() setup.Client {
 	c := setup.Client{
 		Name: "podman", Purpose: "podman pull, build and run, buildah, and skopeo copy",
 		Notes: []string{"Where the mirror does not answer, the registry itself is asked."},
+	}
+	if m.Login {
+		c.Notes = append(c.Notes, fmt.Sprintf("The mirror asks for a password: podman login %s.", m.Host))
 	}
 	for _, p := range places("podman", "system", "user") {
 		directory := "/etc/containers"

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"sluice/internal/mirror/authority"
@@ -33,6 +34,9 @@ type Mirror struct {
 	// Trusted says that clients trust its certificate already: the mirror's authority
 	// has not signed that.
 	Trusted bool
+	// Login says that it asks for a name and a password. dockerd must not take it for a
+	// mirror of Docker Hub then: it would answer with its user's password for that.
+	Login bool
 	// CA is the certificate of the mirror's authority in PEM; nil: it has none.
 	CA []byte
 	// Registries are those that are mirrored, as image names call them.
@@ -61,8 +65,11 @@ const transparent = "-transparent"
 // the mirror has that way.
 func Names(m Mirror) []string {
 	names := []string{"docker", "containerd", "podman"}
+	if !m.writes("docker") {
+		names = names[1:]
+	}
 	if m.Transparent != "" && m.CA != nil {
-		for _, n := range names[:3:3] {
+		for _, n := range []string{"docker", "containerd", "podman"} {
 			names = append(names, n+transparent)
 		}
 	}
@@ -75,11 +82,14 @@ func Names(m Mirror) []string {
 // back what it did with --undo.
 func Script(name string, m Mirror) (script string, ok bool) {
 	c, o, ok := m.client(name)
-	if !ok {
+	if !ok || !m.writes(name) {
 		return "", false
 	}
 	w := self.Words{Thing: "the mirror", Address: m.URL(), Keep: "sluice-mirror-setup", Command: "sh " + name + ".sh"}
-	if strings.HasSuffix(name, transparent) {
+	switch {
+	case name == "docker" && m.Login:
+		w.Thing = fmt.Sprintf("trust, for docker login %s and images that are named by it, in the mirror", m.Host)
+	case strings.HasSuffix(name, transparent):
 		w.Thing, w.Address = "the mirror as a proxy", o.Proxy.String()
 	}
 	w.Intro = fmt.Sprintf("Tells %s of the mirror %s. To be run by root:\n\n  %s\n\nWith --dry-run it shows what it would do, with --undo it takes all back.", c.Name, w.Address, w.Command)
@@ -96,7 +106,9 @@ func Text(name string, m Mirror) (text string, ok bool) {
 		return "", false
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "# On the client's host this does all of what follows, and takes it back with --undo:\n\n    %s\n\n", m.Command(name))
+	if m.writes(name) {
+		fmt.Fprintf(&b, "# On the client's host this does all of what follows, and takes it back with --undo:\n\n    %s\n\n", m.Command(name))
+	}
 	if f := m.fingerprint(name); f != "" {
 		fmt.Fprintf(&b, "# The SHA-256 of the mirror's authority is\n#   %s\n\n", f)
 	}
@@ -134,6 +146,13 @@ func (m Mirror) client(name string) (setup.Client, setup.Options, bool) {
 		return m.podman(), m.options(), true
 	}
 	return setup.Client{}, setup.Options{}, false
+}
+
+// writes tells whether there is something to write for a client. There is nothing for a
+// docker that trusts a mirror already and must not have it for one of Docker Hub.
+func (m Mirror) writes(name string) bool {
+	c, _, ok := m.client(name)
+	return ok && slices.ContainsFunc(c.Places, func(p setup.Place) bool { return len(p.Files) > 0 })
 }
 
 // options are what package setup makes proxies' files from; files of the mirror's own

@@ -318,3 +318,28 @@ func TestThereIsNoScriptForWhatTheMirrorDoesNotDo(t *testing.T) {
 		}
 	}
 }
+
+// dockerd answers a mirror that asks for a password with its user's for Docker Hub.
+func TestAMirrorThatAsksForAPasswordIsNoneOfDockerHubForDocker(t *testing.T) {
+	m := aMirror(t)
+	m.Login = true
+	shells(t, func(t *testing.T, shell []string, path string) {
+		host := newMachine(t, shell, path)
+		out, ok := host.run(script(t, "docker", m))
+		if _, err := os.Stat(host.root + "/etc/docker/daemon.json"); !ok || err == nil || !strings.Contains(out, "docker login "+at) {
+			t.Errorf("it says %q, and of daemon.json %v", out, err)
+		}
+		if !strings.Contains(host.read("/etc/docker/certs.d/"+at+"/ca.crt"), "BEGIN CERTIFICATE") {
+			t.Error("dockerd does not trust it")
+		}
+	})
+	trusted := Mirror{Host: at, TLS: true, Trusted: true, Login: true, Registries: []string{"docker.io"}, Default: "docker.io"}
+	if _, ok := Script("docker", trusted); ok || slices.Contains(Names(trusted), "docker") {
+		t.Error("there is a script that has nothing to do")
+	}
+	for _, m := range []Mirror{m, trusted} {
+		if text, _ := Text("docker", m); strings.Contains(text, "registry-mirrors") || !strings.Contains(text, "docker login "+at) {
+			t.Errorf("it says %s", text)
+		}
+	}
+}
