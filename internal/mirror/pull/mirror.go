@@ -1,6 +1,7 @@
 package pull
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"net/http"
@@ -15,7 +16,7 @@ import (
 // New returns a mirror that mirrors nothing yet: see Swap. The store is the caller's
 // to close, after the mirror.
 func New(s *store.Store, o Options) *Mirror {
-	m := &Mirror{store: s, log: o.Log, now: o.Now}
+	m := &Mirror{store: s, log: o.Log, now: o.Now, patience: cmp.Or(o.Patience, defaultPatience)}
 	if m.log == nil {
 		m.log = zap.NewNop()
 	}

@@ -52,6 +52,10 @@ type Upstream struct {
 type Options struct {
 	Log *zap.Logger      // nil: nothing is logged
 	Now func() time.Time // nil: time.Now
+	// Patience is how long a client waits for an upstream to say whether something that
+	// is kept is still so. A host that has vanished without a word, behind a connection
+	// that was open, is not known to be away for far longer. 0: 3 s.
+	Patience time.Duration
 }
 
 // Request is what a client asks for.
@@ -134,6 +138,8 @@ type Mirror struct {
 
 	knowledge knowledge
 	transfers transfers
+	patience  time.Duration
+	slow      slow
 }
 
 var _ io.Closer = (*Mirror)(nil)

@@ -158,7 +158,12 @@ func (m *Mirror) authorise(ctx context.Context, a asking, what string) (who, err
 		return w, nil
 	}
 	was := m.wasPublic(a.Repo)
+	done := func(error) {}
+	if was { // what is kept can be given
+		ctx, done = m.patient(ctx, a)
+	}
 	_, w, _, err := reach(ctx, m, a, m.headStep(a, what, true))
+	done(err)
 	if away(err) && was && m.wasPublic(a.Repo) {
 		return anyone, nil
 	}

@@ -267,6 +267,7 @@ type site struct {
 	store     *store.Store
 	dir       string
 	size      int64
+	patience  time.Duration
 	upstreams map[string]pull.Upstream
 }
 
@@ -286,7 +287,7 @@ func (s *site) start() {
 	if s.store, err = store.Open(store.Options{Dir: filepath.Join(s.dir, "cache"), MaxSize: s.size, Idle: 5 * time.Second}); err != nil {
 		s.t.Fatal(err)
 	}
-	s.Mirror = pull.New(s.store, pull.Options{Log: zap.NewNop(), Now: s.now})
+	s.Mirror = pull.New(s.store, pull.Options{Log: zap.NewNop(), Now: s.now, Patience: s.patience})
 }
 
 func (s *site) stop() {

@@ -27,9 +27,14 @@ func (m *Mirror) byTag(ctx context.Context, a asking) (*Manifest, error) {
 		}
 	}
 	was := m.wasPublic(a.Repo)
-	now, by, shared, err := reach(ctx, m, a, step[current]{kind: "tag", what: "manifests/" + tag, known: known, do: func(ctx context.Context, as upstream.Identity, by who) (current, error) {
+	bounded, done := ctx, func(error) {}
+	if known && m.mayHaveStale(a, last) {
+		bounded, done = m.patient(ctx, a)
+	}
+	now, by, shared, err := reach(bounded, m, a, step[current]{kind: "tag", what: "manifests/" + tag, known: known, do: func(ctx context.Context, as upstream.Identity, by who) (current, error) {
 		return m.revalidate(ctx, a, as, by)
 	}})
+	done(err)
 	switch {
 	case err != nil:
 		if known && kindOf(err) == upstream.NotFound && (by == mirror || by == anyone && was) {
@@ -95,6 +100,15 @@ func headUnsupported(err error) bool {
 	return false
 }
 
+// mayHaveStale tells whether there is an earlier answer that the client may have.
+func (m *Mirror) mayHaveStale(a asking, last store.Tag) bool {
+	if _, ok := m.may(a); !ok && !m.wasPublic(a.Repo) {
+		return false
+	}
+	_, ok := m.store.Linked(a.Repo, last.Digest)
+	return ok
+}
+
 // stale returns what a tag named last, if the error says that the upstream cannot be
 // asked, and if the client may have it; or else the error.
 func (m *Mirror) stale(ctx context.Context, a asking, last store.Tag, known bool, err error) (*Manifest, error) {
@@ -102,7 +116,7 @@ func (m *Mirror) stale(ctx context.Context, a asking, last store.Tag, known bool
 	if !known || reason == "" {
 		return nil, err
 	}
-	if _, ok := m.may(a); !ok && !m.wasPublic(a.Repo) {
+	if !m.mayHaveStale(a, last) {
 		return nil, err
 	}
 	mf, ok := m.kept(ctx, a.Repo, last.Digest, Stale)
