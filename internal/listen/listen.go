@@ -1,5 +1,6 @@
 // Package listen opens the sockets that a server listens on: of TCP, of the unix
-// domain, and those that a service manager has passed. Accepting is left to others.
+// domain, and those that a service manager has passed. It also knows which connections
+// to close in the end. Accepting is left to others.
 package listen
 
 import (

@@ -182,11 +182,10 @@ func (s *Server) Serve(ctx, cut context.Context) error {
 		l.start()
 	}
 	s.mu.Unlock()
-	watching, done := s.superviseFrom(ctx)
+	unwatched := s.o.Notify.Supervise(ctx, s.health())
 	<-ctx.Done()
 	s.drain(cut)
-	watching()
-	<-done
+	unwatched()
 	return s.Close()
 }
 

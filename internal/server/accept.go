@@ -94,11 +94,11 @@ func (s *Server) enter(conn *net.TCPConn, l *listener, spare bool) {
 // handle finds out which protocol a connection speaks and hands it over.
 func (s *Server) handle(conn *net.TCPConn, l *listener, src gate.Source) {
 	accepted := time.Now()
-	if !s.conns.add(conn) {
+	if !s.conns.Add(conn) {
 		conn.Close()
 		return
 	}
-	defer s.conns.remove(conn)
+	defer s.conns.Remove(conn)
 	defer s.recovered(conn)
 	conn.SetReadDeadline(accepted.Add(s.gate.Policy().Handshake))
 	first := make([]byte, firstRead)

@@ -261,9 +261,7 @@ func TestThousandsThatConnectAndCloseLeaveNothing(t *testing.T) {
 	waitFor(t, func() bool {
 		return runtime.NumGoroutine() <= goroutines+crewSize && openDescriptors(t) <= descriptors
 	})
-	r.conns.mu.Lock()
-	left := len(r.conns.open)
-	r.conns.mu.Unlock()
+	left := r.conns.Len()
 	if _, clients := r.waiting.Len(); left != 0 || clients != 0 {
 		t.Errorf("%d connections and %d clients are remembered", left, clients)
 	}

@@ -25,6 +25,7 @@ import (
 	"sluice/internal/config"
 	"sluice/internal/gate"
 	"sluice/internal/limit"
+	"sluice/internal/listen"
 	"sluice/internal/metrics"
 	"sluice/internal/relay"
 	"sluice/internal/self"
@@ -49,7 +50,7 @@ type Server struct {
 	process process
 
 	waiting  *limit.Connections // those without a tunnel
-	conns    connections        // those that no tunnel has taken over
+	conns    listen.Connections // those that no tunnel has taken over
 	turned   turnedAway
 	spares   spares
 	crew     crew
@@ -189,11 +190,10 @@ func (s *Server) Serve(ctx, cut context.Context) error {
 	f := s.force.Load()
 	s.start(f.listeners, f.admin)
 	s.mu.Unlock()
-	watching, done := s.superviseFrom(ctx)
+	unwatched := s.o.Notify.Supervise(ctx, s.health())
 	<-ctx.Done()
 	s.drain(cut)
-	watching()
-	<-done
+	unwatched()
 	return s.Close()
 }
 
@@ -235,7 +235,7 @@ func (s *Server) drain(cut context.Context) {
 		defer cancel()
 		live.Drain(ctx)
 	}
-	s.conns.closeAll()
+	s.conns.CloseAll()
 	ended := make(chan struct{})
 	go func() { s.wg.Wait(); close(ended) }()
 	select {

@@ -9,22 +9,12 @@ import (
 	"sluice/internal/systemd"
 )
 
-// superviseFrom tells the service manager that the service is up and, until stop
-// is called, how it fares. done is closed when nothing is told any more.
-func (s *Server) superviseFrom(ctx context.Context) (stop func(), done <-chan struct{}) {
-	if ctx.Err() == nil {
-		s.tell(s.o.Notify.Ready(s.status()))
+// health is what the service manager is told of.
+func (s *Server) health() systemd.Health {
+	return systemd.Health{
+		Check: s.healthy, Status: s.status,
+		Report: func(err error) { s.log.Error("service manager", zap.Error(err)) },
 	}
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		s.o.Notify.Run(run, systemd.Health{
-			Check: s.healthy, Status: s.status,
-			Report: func(err error) { s.log.Error("service manager", zap.Error(err)) },
-		})
-	}()
-	return stop, ended
 }
 
 // tell logs that the service manager could not be told something.

@@ -110,6 +110,31 @@ type Health struct {
 	Report func(error)
 }
 
+// Supervise tells that the service is up, if ctx has not ended, and then runs Run, also
+// after the end of ctx, while the service drains. stop ends it, and returns when nothing
+// is told any more.
+func (n *Notifier) Supervise(ctx context.Context, h Health) (stop func()) {
+	if ctx.Err() == nil {
+		status := ""
+		if h.Status != nil {
+			status = h.Status()
+		}
+		if err := n.Ready(status); err != nil {
+			h.Report(err)
+		}
+	}
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		n.Run(run, h)
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
 // Run keeps the manager's watchdog quiet while the service is healthy, by a ping at
 // each half of WatchdogSec=, and the status up to date. It returns when ctx ends; if
 // Check hangs, when that returns. Without a manager it returns at once.

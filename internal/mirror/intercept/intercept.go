@@ -32,6 +32,7 @@ import (
 	"sluice/forward"
 	"sluice/internal/gate"
 	"sluice/internal/limit"
+	"sluice/internal/listen"
 	"sluice/internal/mirror/authority"
 	"sluice/internal/mirror/record"
 	"sluice/internal/relay"
@@ -93,7 +94,7 @@ type Proxy struct {
 	gate    *gate.Gate
 	http    *forward.Handler
 	waiting *limit.Connections
-	open    connections // that no tunnel has taken over
+	open    listen.Connections // that no tunnel has taken over
 	tls     *tls.Config
 	inner   *handover // what the server behind TLS accepts
 	server  *http.Server

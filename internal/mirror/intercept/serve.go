@@ -62,11 +62,11 @@ func (p *Proxy) ServeConn(conn *net.TCPConn, src gate.Source, accepted time.Time
 			conn.Close()
 		}
 	}()
-	if !p.open.add(conn) {
+	if !p.open.Add(conn) {
 		conn.Close()
 		return
 	}
-	defer p.open.remove(conn)
+	defer p.open.Remove(conn)
 	p.http.Serve(conn, nil, src, accepted)
 }
 
@@ -106,7 +106,7 @@ const killGrace = time.Second
 func (p *Proxy) Close() {
 	p.gate.Drain()
 	_ = p.inner.Close() // it never fails
-	p.open.closeAll()
+	p.open.CloseAll()
 	p.gate.Live().KillAll("drain")
 	p.server.Close()
 	<-p.served
@@ -114,41 +114,6 @@ func (p *Proxy) Close() {
 	defer cancel()
 	p.gate.Live().Drain(ctx)
 	p.gate.Poller.Close()
-}
-
-// connections are those that no tunnel has taken over.
-type connections struct {
-	mu     sync.Mutex
-	open   map[*net.TCPConn]struct{}
-	closed bool
-}
-
-func (c *connections) add(conn *net.TCPConn) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return false
-	}
-	if c.open == nil {
-		c.open = make(map[*net.TCPConn]struct{})
-	}
-	c.open[conn] = struct{}{}
-	return true
-}
-
-func (c *connections) remove(conn *net.TCPConn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.open, conn)
-}
-
-func (c *connections) closeAll() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.closed = true
-	for conn := range c.open {
-		conn.Close()
-	}
 }
 
 // handover is a listener of connections that are there already.
