@@ -11,7 +11,7 @@ func TestTheSocketIsItsOwnersWhateverTheUmask(t *testing.T) {
 	before := syscall.Umask(0)
 	defer syscall.Umask(before)
 	path := filepath.Join(t.TempDir(), "admin.sock")
-	a, err := Unix(path)
+	a, err := UnixSocket(path)
 	if err != nil {
 		t.Fatal(err)
 	}

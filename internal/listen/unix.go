@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// Unix listens on the path of a socket to which only the process's own user may
+// UnixSocket listens on the path of a socket to which only the process's own user may
 // connect. One that a process has left behind when it was killed is taken away.
-func Unix(path string) (net.Listener, error) {
+func UnixSocket(path string) (net.Listener, error) {
 	ln, err := listenPrivate(path)
 	if errors.Is(err, syscall.EADDRINUSE) && abandoned(path) && os.Remove(path) == nil {
 		return listenPrivate(path)

@@ -13,13 +13,13 @@ func TestASocketOfAKilledProcessIsTakenOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, err := Unix(path); err == nil {
+	if a, err := UnixSocket(path); err == nil {
 		a.Close()
 		t.Fatal("the socket of a living process was taken away")
 	}
 	left.SetUnlinkOnClose(false)
 	left.Close()
-	a, err := Unix(path)
+	a, err := UnixSocket(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func TestASocketOfAKilledProcessIsTakenOver(t *testing.T) {
 	if err := os.WriteFile(path, []byte("dear"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if a, err := Unix(path); err == nil {
+	if a, err := UnixSocket(path); err == nil {
 		a.Close()
 		t.Error("a file was taken away")
 	}

@@ -84,7 +84,7 @@ func (s *Server) listen(p place) (net.Listener, error) {
 		return ln, err
 	}
 	if path, ok := unixPath(p.address); ok {
-		return listen.Unix(path)
+		return listen.UnixSocket(path)
 	}
 	return listen.TCP(p.address)
 }

@@ -40,7 +40,7 @@ func (s *Server) openAdmin(address string, o *opening) error {
 	ln, err := listen.Inherited(s.o.Sockets, address)
 	if err == nil && ln == nil {
 		if path, ok := strings.CutPrefix(address, "unix:"); ok {
-			ln, err = listen.Unix(path)
+			ln, err = listen.UnixSocket(path)
 		} else {
 			ln, err = s.listenBeside(address, o)
 		}
