@@ -33,9 +33,9 @@ func (s *Store) openWhole(e *entry) (*Content, error) {
 // One that is found to be changed is removed; the error is errCorrupt then.
 func (s *Store) openChecked(e *entry) (*os.File, int64, error) {
 	for {
-		f, err := s.root.Open(blobPath(e.digest))
+		f, err := s.root.OpenFile(blobPath(e.digest), os.O_RDONLY|nonblocking, 0)
 		if err != nil {
-			if isGone(err) {
+			if !starved(err) { // gone, or something that is no file, or leads elsewhere
 				s.corrupt(e, err)
 				err = errCorrupt
 			}
@@ -103,6 +103,9 @@ func (s *Store) check(ctx context.Context, d oci.Digest, f *os.File) error {
 	s.mu.Lock()
 	s.counters.checked++
 	s.mu.Unlock()
+	if err := regular(f); err != nil {
+		return fmt.Errorf("%w: %w", ErrMismatch, err)
+	}
 	h := d.New()
 	buf := make([]byte, downloadBuffer)
 	for at := int64(0); ; {
@@ -136,6 +139,6 @@ func (s *Store) corrupt(e *entry, reason error) bool {
 	gone := s.index.take(e)
 	s.mu.Unlock()
 	s.log.Error("a corrupt file was removed from the cache", zap.String("digest", string(e.digest)), zap.Error(reason))
-	_ = s.discard(e, gone) // it has logged why it failed
+	s.disown(e, gone)
 	return true
 }

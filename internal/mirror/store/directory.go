@@ -139,4 +139,24 @@ func full(err error) bool {
 // pipe.
 const nonblocking = syscall.O_NONBLOCK
 
+// starved tells whether it is the process, or the machine, that cannot open a file now:
+// that says nothing of the file.
+func starved(err error) bool {
+	for _, want := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, os.ErrClosed} {
+		if errors.Is(err, want) {
+			return true
+		}
+	}
+	return false
+}
+
+// regular returns an error for what is no file that content can be in.
+func regular(f *os.File) error {
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no file: %s", f.Name(), info.Mode())
+	}
+	return err
+}
+
 func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) }

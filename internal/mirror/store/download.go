@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"os"
 	"sync"
 	"time"
@@ -160,7 +161,7 @@ func (d *download) transfer(t *transfer) error {
 			return err
 		}
 	}
-	if err := d.open(os.O_CREATE); err != nil {
+	if err := d.create(); err != nil {
 		return &noRoom{err}
 	}
 	buf := make([]byte, downloadBuffer)
@@ -194,7 +195,7 @@ func (d *download) resume() (int64, error) {
 	if size := d.is.size; size >= 0 && there > size {
 		return 0, d.clear()
 	}
-	if err := d.open(0); err != nil {
+	if err := d.open(); err != nil {
 		return 0, d.clear()
 	}
 	buf := make([]byte, downloadBuffer)
@@ -220,12 +221,31 @@ func (d *download) resume() (int64, error) {
 	return at, nil
 }
 
-// open opens the file, at its beginning, unless it is open.
-func (d *download) open(flag int) error {
+// open opens the file that has a part of the content, at its beginning.
+func (d *download) open() error {
+	f, err := d.store.root.OpenFile(d.name, os.O_RDWR|nonblocking, 0)
+	if err != nil {
+		return err
+	}
+	if err := regular(f); err != nil {
+		f.Close()
+		return err
+	}
+	d.file = f
+	return nil
+}
+
+// create makes the file, unless it is open. What has its name is none of the index's,
+// and goes: it may have more bytes than the content, be a pipe, or lead elsewhere.
+func (d *download) create() error {
 	if d.file != nil {
 		return nil
 	}
-	f, err := d.store.root.OpenFile(d.name, os.O_RDWR|flag, fileMode)
+	flag := os.O_RDWR | os.O_CREATE | os.O_EXCL
+	f, err := d.store.root.OpenFile(d.name, flag, fileMode)
+	if errors.Is(err, fs.ErrExist) && d.clear() == nil {
+		f, err = d.store.root.OpenFile(d.name, flag, fileMode)
+	}
 	d.file = f
 	return err
 }

@@ -5,6 +5,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path"
 	"time"
@@ -82,7 +83,7 @@ func (d *download) await(ctx context.Context, enough func(progress) bool) (progr
 func (d *download) openFile() (*os.File, error) {
 	d.naming.RLock()
 	defer d.naming.RUnlock()
-	return d.store.root.Open(d.name)
+	return d.store.root.OpenFile(d.name, os.O_RDONLY|nonblocking, 0)
 }
 
 // keep makes the checked file a blob. It is on disk then, whatever happens to the
@@ -119,6 +120,9 @@ func (d *download) place() (identity, error) {
 	info, err := d.file.Stat()
 	if err != nil {
 		return identity{}, err
+	}
+	if got := d.progress().got; info.Size() != got {
+		return identity{}, fmt.Errorf("%w: its file has %d bytes, of which %d were written", ErrMismatch, info.Size(), got)
 	}
 	d.naming.Lock()
 	defer d.naming.Unlock()

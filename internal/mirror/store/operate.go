@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -188,13 +189,13 @@ func (s *Store) verify(ctx context.Context, d oci.Digest) (Verified, bool) {
 	}
 	used, size := e.used, e.stored
 	s.mu.Unlock()
-	f, err := s.root.Open(blobPath(d))
+	f, err := s.root.OpenFile(blobPath(d), os.O_RDONLY|nonblocking, 0)
 	if err == nil {
 		defer f.Close()
 		err = s.check(ctx, d, f)
 		setUsed(s.root, blobPath(d), used) // reading it may have changed that
 	}
-	if errors.Is(err, ErrMismatch) || isGone(err) {
+	if errors.Is(err, ErrMismatch) || f == nil && !starved(err) {
 		if !s.corrupt(e, err) {
 			return Verified{}, false
 		}

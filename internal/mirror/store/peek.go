@@ -4,6 +4,7 @@ package store
 
 import (
 	"io"
+	"os"
 
 	"sluice/internal/mirror/oci"
 )
@@ -19,7 +20,7 @@ func (s *Store) Peek(d oci.Digest, most int64) ([]byte, bool) {
 	if !kept {
 		return nil, false
 	}
-	f, err := s.root.Open(blobPath(d))
+	f, err := s.root.OpenFile(blobPath(d), os.O_RDONLY|nonblocking, 0)
 	if err != nil { // gone meanwhile
 		return nil, false
 	}

@@ -122,17 +122,8 @@ func (s *Store) Resize(maxSize int64) {
 // discard removes from disk what was taken out of the index, with all that is known
 // of repositories only for its sake.
 func (s *Store) discard(e *entry, gone chan struct{}) error {
-	name := partialPath(e.digest, e.mark)
-	if e.whole {
-		name = blobPath(e.digest)
-	}
-	err := s.root.Remove(name)
-	if isGone(err) {
-		err = nil
-	}
-	if err != nil {
-		s.log.Error("a file of the cache cannot be removed", zap.String("file", name), zap.Error(err))
-	} else if e.whole {
+	err := s.removeFile(e)
+	if err == nil && e.whole {
 		s.known.forget(e.digest)
 	}
 	s.mu.Lock()
@@ -143,6 +134,33 @@ func (s *Store) discard(e *entry, gone chan struct{}) error {
 		s.index.count(e, 1)
 	}
 	close(gone)
+	return err
+}
+
+// disown is discard for a file whose content is wrong. One that cannot be removed, as on
+// a disk that has become read-only, counts for the store no longer: otherwise nobody
+// could have the content any more.
+func (s *Store) disown(e *entry, gone chan struct{}) {
+	_ = s.removeFile(e) // it has logged why it failed
+	s.known.forget(e.digest)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.index.leaving, e.digest)
+	close(gone)
+}
+
+func (s *Store) removeFile(e *entry) error {
+	name := partialPath(e.digest, e.mark)
+	if e.whole {
+		name = blobPath(e.digest)
+	}
+	err := s.root.Remove(name)
+	if isGone(err) {
+		return nil
+	}
+	if err != nil {
+		s.log.Error("a file of the cache cannot be removed", zap.String("file", name), zap.Error(err))
+	}
 	return err
 }
 
