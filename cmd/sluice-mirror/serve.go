@@ -18,8 +18,9 @@ func serve(c *cli.Call) int {
 	}
 	signals := process.Listen()
 	defer signals.Stop()
-	o, err := fromManager()
-	if err != nil {
+	var o mirror.Options
+	var err error
+	if o.Sockets, o.Notify, err = systemd.FromManager(); err != nil {
 		return c.Fault(err)
 	}
 	defer o.Notify.Close()
@@ -44,15 +45,4 @@ func serve(c *cli.Call) int {
 		return c.Fault(err)
 	}
 	return cli.ExitOK
-}
-
-// fromManager returns what a service manager has passed, if there is one.
-func fromManager() (o mirror.Options, err error) {
-	if o.Sockets, err = systemd.Inherited(); err != nil {
-		return o, err
-	}
-	if o.Notify, err = systemd.NewNotifier(); err != nil {
-		o.Sockets.Close()
-	}
-	return o, err
 }

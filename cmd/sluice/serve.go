@@ -44,8 +44,9 @@ func serve(c *cli.Call) int {
 	}
 	signals := process.Listen()
 	defer signals.Stop()
-	o, err := fromManager()
-	if err != nil {
+	var o server.Options
+	var err error
+	if o.Sockets, o.Notify, err = systemd.FromManager(); err != nil {
 		return c.Fault(err)
 	}
 	defer o.Notify.Close()
@@ -73,15 +74,4 @@ func serve(c *cli.Call) int {
 		return c.Fault(err)
 	}
 	return cli.ExitOK
-}
-
-// fromManager returns what a service manager has passed, if there is one.
-func fromManager() (o server.Options, err error) {
-	if o.Sockets, err = systemd.Inherited(); err != nil {
-		return o, err
-	}
-	if o.Notify, err = systemd.NewNotifier(); err != nil {
-		o.Sockets.Close()
-	}
-	return o, err
 }

@@ -9,7 +9,6 @@ package metrics
 
 import (
 	"net/http"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +19,7 @@ import (
 
 	"sluice/acl"
 	"sluice/internal/egress"
+	"sluice/internal/metrics/service"
 	"sluice/internal/track"
 )
 
@@ -52,6 +52,8 @@ type State struct {
 
 // Metrics counts. It is safe for concurrent use.
 type Metrics struct {
+	*service.Reloads // of the configuration
+
 	registry *prometheus.Registry
 	handler  http.Handler
 	live     func() []track.Live
@@ -66,9 +68,6 @@ type Metrics struct {
 
 	lifetimes [protocols + 1]prometheus.Observer // by protocol
 	dns, dial prometheus.Histogram
-	reloads   [2]prometheus.Counter // that failed, that succeeded
-	reloadOK  prometheus.Gauge
-	reloaded  prometheus.Gauge
 }
 
 // protocols is how many there are; they count from 1.
@@ -100,8 +99,8 @@ func New(o Options) *Metrics {
 	}
 	m.rules.Store(&map[string]*series{})
 	m.addHistograms()
-	m.addReloads()
-	m.addBuild(o.Version)
+	m.Reloads = service.NewReloads(m.registry, "sluice")
+	service.AddBuild(m.registry, "sluice", o.Version)
 	m.registry.MustRegister(
 		traffic{m}, condition{m},
 		collectors.NewGoCollector(),
@@ -141,51 +140,8 @@ func (m *Metrics) addHistograms() {
 	m.registry.MustRegister(m.dns, m.dial, lifetimes)
 }
 
-func (m *Metrics) addReloads() {
-	reloads := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "sluice_config_reloads_total",
-		Help: "Attempts to reload the configuration. The start is none.",
-	}, []string{"result"})
-	m.reloads = [2]prometheus.Counter{reloads.WithLabelValues("failure"), reloads.WithLabelValues("success")}
-	m.reloadOK = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "sluice_config_last_reload_successful",
-		Help: "1 if the configuration was read when it was tried last, 0 if an older one is in force.",
-	})
-	m.reloaded = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "sluice_config_last_reload_success_timestamp_seconds",
-		Help: "When the configuration in force was read, as a Unix time.",
-	})
-	m.reloadOK.Set(1)
-	m.reloaded.SetToCurrentTime()
-	m.registry.MustRegister(reloads, m.reloadOK, m.reloaded)
-}
-
-func (m *Metrics) addBuild(version string) {
-	if version == "" {
-		version = "unknown"
-	}
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "sluice_build_info",
-		Help: "Always 1; the labels say what runs.",
-	}, []string{"version", "goversion"})
-	build.WithLabelValues(version, runtime.Version()).Set(1)
-	m.registry.MustRegister(build)
-}
-
 // ServeHTTP answers a scrape.
 func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.handler.ServeHTTP(w, r) }
-
-// Reloaded counts an attempt to reload the configuration; nil is success.
-func (m *Metrics) Reloaded(err error) {
-	if err != nil {
-		m.reloads[0].Inc()
-		m.reloadOK.Set(0)
-		return
-	}
-	m.reloads[1].Inc()
-	m.reloadOK.Set(1)
-	m.reloaded.SetToCurrentTime()
-}
 
 // Dialed counts what came of a dial, as a Gate tells it. How long a client waited
 // that has left says nothing about a resolver.

@@ -6,3 +6,18 @@
 // What to listen on, what counts as healthy and when there is something to tell is
 // left to the caller.
 package systemd
+
+// FromManager returns all that a manager has passed: see Inherited and NewNotifier. With
+// an error there is nothing to close.
+func FromManager() (*Sockets, *Notifier, error) {
+	sockets, err := Inherited()
+	if err != nil {
+		return nil, nil, err
+	}
+	notify, err := NewNotifier()
+	if err != nil {
+		sockets.Close()
+		return nil, nil, err
+	}
+	return sockets, notify, nil
+}

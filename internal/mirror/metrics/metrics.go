@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"sluice/internal/metrics/service"
 	"sluice/internal/mirror/record"
 	"sluice/internal/mirror/store"
 	"sluice/internal/mirror/upstream"
@@ -50,6 +51,8 @@ type State struct {
 
 // Metrics counts. It is safe for concurrent use.
 type Metrics struct {
+	*service.Reloads // of the configuration
+
 	registry *prometheus.Registry
 	handler  http.Handler
 	o        Options
@@ -58,8 +61,6 @@ type Metrics struct {
 	upstreamRequests, upstreamFailed *prometheus.CounterVec
 	fetched                          *prometheus.CounterVec
 	duration                         *prometheus.HistogramVec
-	reloads                          [2]prometheus.Counter // that failed, that succeeded
-	reloadOK, reloaded               prometheus.Gauge
 
 	mu      sync.Mutex
 	totals  Totals
@@ -80,8 +81,8 @@ func New(o Options) *Metrics {
 	}
 	m.history.begin(m.totals.Since)
 	m.addTraffic()
-	m.addReloads()
-	m.addBuild(o.Version)
+	m.Reloads = service.NewReloads(m.registry, "sluice_mirror")
+	service.AddBuild(m.registry, "sluice_mirror", o.Version)
 	m.registry.MustRegister(
 		condition{m},
 		collectors.NewGoCollector(),
@@ -170,16 +171,4 @@ func (m *Metrics) countFetched(e upstream.Event) {
 	defer m.mu.Unlock()
 	m.totals.Fetched += e.Bytes
 	m.history.add(time.Now(), sample{Fetched: e.Bytes})
-}
-
-// Reloaded counts an attempt to reload the configuration; nil is success.
-func (m *Metrics) Reloaded(err error) {
-	if err != nil {
-		m.reloads[0].Inc()
-		m.reloadOK.Set(0)
-		return
-	}
-	m.reloads[1].Inc()
-	m.reloadOK.Set(1)
-	m.reloaded.SetToCurrentTime()
 }

@@ -1,10 +1,6 @@
 package metrics
 
-import (
-	"runtime"
-
-	"github.com/prometheus/client_golang/prometheus"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
 // Buckets in seconds: what comes from the cache takes milliseconds, a large layer from
 // a far upstream minutes.
@@ -40,35 +36,4 @@ func (m *Metrics) addTraffic() {
 		Help: "Bytes of registries' content that were sent to clients, less those fetched from upstreams, since the start; below 0 while more was fetched than sent.",
 	}, func() float64 { return float64(m.Totals().Saved()) })
 	m.registry.MustRegister(m.requests, m.sent, m.duration, m.upstreamRequests, m.upstreamFailed, m.fetched, saved)
-}
-
-func (m *Metrics) addReloads() {
-	reloads := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "sluice_mirror_config_reloads_total",
-		Help: "Attempts to reload the configuration. The start is none.",
-	}, []string{"result"})
-	m.reloads = [2]prometheus.Counter{reloads.WithLabelValues("failure"), reloads.WithLabelValues("success")}
-	m.reloadOK = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "sluice_mirror_config_last_reload_successful",
-		Help: "1 if the configuration was read when it was tried last, 0 if an older one is in force.",
-	})
-	m.reloaded = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "sluice_mirror_config_last_reload_success_timestamp_seconds",
-		Help: "When the configuration in force was read, as a Unix time.",
-	})
-	m.reloadOK.Set(1)
-	m.reloaded.SetToCurrentTime()
-	m.registry.MustRegister(reloads, m.reloadOK, m.reloaded)
-}
-
-func (m *Metrics) addBuild(version string) {
-	if version == "" {
-		version = "unknown"
-	}
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "sluice_mirror_build_info",
-		Help: "Always 1; the labels say what runs.",
-	}, []string{"version", "goversion"})
-	build.WithLabelValues(version, runtime.Version()).Set(1)
-	m.registry.MustRegister(build)
 }
