@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/lab/reference"
 	"sluice/internal/track"
 )
 
@@ -42,7 +43,7 @@ func BenchmarkWithManyTunnels(b *testing.B) {
 	b.Run("scrape", func(b *testing.B) {
 		for b.Loop() {
 			move(b)
-			scrape(b, m, "sluice_bytes_total")
+			reference.Scrape(b, m, "sluice_bytes_total")
 		}
 	})
 	b.Run("totals", func(b *testing.B) {

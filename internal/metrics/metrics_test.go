@@ -16,34 +16,11 @@ import (
 	"sluice/acl"
 	"sluice/internal/egress"
 	"sluice/internal/gate"
+	"sluice/internal/lab/reference"
 	"sluice/internal/track"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// scrape returns the lines that begin with the prefix.
-func scrape(t testing.TB, m *Metrics, prefix string) string {
-	t.Helper()
-	w := httptest.NewRecorder()
-	m.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	if w.Code != 200 {
-		t.Errorf("status %d", w.Code)
-	}
-	var found strings.Builder
-	for line := range strings.Lines(w.Body.String()) {
-		if strings.HasPrefix(line, prefix) {
-			found.WriteString(line)
-		}
-	}
-	return found.String()
-}
-
-func want(t *testing.T, m *Metrics, prefix, lines string) {
-	t.Helper()
-	if d := cmp.Diff(strings.TrimLeft(lines, "\n"), scrape(t, m, prefix)); d != "" {
-		t.Error(d)
-	}
-}
 
 type totals struct {
 	Up, Down int64
@@ -91,24 +68,24 @@ func TestBytesShowBeforeTheirTunnelEnds(t *testing.T) {
 sluice_bytes_total{direction="down",protocol="connect",rule="r"} 20
 sluice_bytes_total{direction="up",protocol="connect",rule="r"} 100
 `
-	want(t, m, "sluice_bytes", bytes)
-	want(t, m, "sluice_bytes", bytes)
-	want(t, m, "sluice_requests_total", "")
-	want(t, m, "sluice_requests_in_progress{", `
+	reference.WantScrape(t, m, "sluice_bytes", bytes)
+	reference.WantScrape(t, m, "sluice_bytes", bytes)
+	reference.WantScrape(t, m, "sluice_requests_total", "")
+	reference.WantScrape(t, m, "sluice_requests_in_progress{", `
 sluice_requests_in_progress{protocol="connect"} 1
 sluice_requests_in_progress{protocol="http"} 0
 sluice_requests_in_progress{protocol="socks5"} 0
 `)
 	up.Add(5)
 	tx.Finish(gate.Finish{})
-	want(t, m, "sluice_bytes", strings.ReplaceAll(bytes, "100", "105"))
-	want(t, m, "sluice_requests_total", `
+	reference.WantScrape(t, m, "sluice_bytes", strings.ReplaceAll(bytes, "100", "105"))
+	reference.WantScrape(t, m, "sluice_requests_total", `
 sluice_requests_total{outcome="ok",protocol="connect",rule="r"} 1
 `)
-	want(t, m, `sluice_requests_in_progress{protocol="connect"}`, `
+	reference.WantScrape(t, m, `sluice_requests_in_progress{protocol="connect"}`, `
 sluice_requests_in_progress{protocol="connect"} 0
 `)
-	want(t, m, `sluice_tunnel_duration_seconds_count{protocol="connect"}`, `
+	reference.WantScrape(t, m, `sluice_tunnel_duration_seconds_count{protocol="connect"}`, `
 sluice_tunnel_duration_seconds_count{protocol="connect"} 1
 `)
 }
@@ -119,12 +96,12 @@ func TestARefusalIsCountedByItsCause(t *testing.T) {
 		g.Begin(gate.Source{}, track.SOCKS5).Fail(gate.Malformed("what?"), 0)
 	}
 	begin(t, g, track.HTTP).Fail(&egress.Error{Kind: egress.Timeout, Sentence: "it does not answer"}, 504)
-	want(t, m, "sluice_requests_total", `
+	reference.WantScrape(t, m, "sluice_requests_total", `
 sluice_requests_total{outcome="malformed",protocol="socks5",rule=""} 2
 sluice_requests_total{outcome="timeout",protocol="http",rule="r"} 1
 `)
-	want(t, m, "sluice_bytes", "")
-	want(t, m, `sluice_tunnel_duration_seconds_count{protocol="http"}`, `
+	reference.WantScrape(t, m, "sluice_bytes", "")
+	reference.WantScrape(t, m, `sluice_tunnel_duration_seconds_count{protocol="http"}`, `
 sluice_tunnel_duration_seconds_count{protocol="http"} 0
 `)
 	if d := cmp.Diff(totals{0, 0, map[string]uint64{"malformed": 2, "timeout": 1}}, totalsOf(m)); d != "" {
@@ -136,10 +113,10 @@ func TestWhatIsOnlyObservedIsCountedBesideItsOutcome(t *testing.T) {
 	m := New(Options{})
 	m.Count(&track.Record{Protocol: track.Connect, Rule: "strict", Decision: "observe", Outcome: "ok"}, 0, 0)
 	m.Count(&track.Record{Protocol: track.Connect, Rule: "strict", Decision: "deny", Outcome: "rule_denied"}, 0, 0)
-	want(t, m, "sluice_observed_refusals_total", `
+	reference.WantScrape(t, m, "sluice_observed_refusals_total", `
 sluice_observed_refusals_total{protocol="connect",rule="strict"} 1
 `)
-	want(t, m, "sluice_requests_total", `
+	reference.WantScrape(t, m, "sluice_requests_total", `
 sluice_requests_total{outcome="ok",protocol="connect",rule="strict"} 1
 sluice_requests_total{outcome="rule_denied",protocol="connect",rule="strict"} 1
 `)
@@ -161,7 +138,7 @@ func TestManyReadersCountEachByteOnce(t *testing.T) {
 					t.Errorf("totals go back from %v to %v", last, now)
 				}
 				last = now
-				scrape(t, m, "sluice_bytes_total")
+				reference.Scrape(t, m, "sluice_bytes_total")
 				select {
 				case <-over:
 					return
@@ -246,19 +223,19 @@ func TestWhatOneReaderHasAskedForIsNotMissingForAnother(t *testing.T) {
 
 func TestAFailedReloadShowsUntilOneSucceeds(t *testing.T) {
 	m := New(Options{})
-	want(t, m, "sluice_config_last_reload_successful", "sluice_config_last_reload_successful 1\n")
-	at := scrape(t, m, "sluice_config_last_reload_success_timestamp_seconds")
+	reference.WantScrape(t, m, "sluice_config_last_reload_successful", "sluice_config_last_reload_successful 1\n")
+	at := reference.Scrape(t, m, "sluice_config_last_reload_success_timestamp_seconds")
 	time.Sleep(2 * time.Millisecond)
 	m.Reloaded(errors.New("line 3: no"))
-	want(t, m, "sluice_config_last_reload_successful", "sluice_config_last_reload_successful 0\n")
-	want(t, m, "sluice_config_last_reload_success_timestamp_seconds", at)
+	reference.WantScrape(t, m, "sluice_config_last_reload_successful", "sluice_config_last_reload_successful 0\n")
+	reference.WantScrape(t, m, "sluice_config_last_reload_success_timestamp_seconds", at)
 	m.Reloaded(nil)
-	want(t, m, "sluice_config_last_reload_successful", "sluice_config_last_reload_successful 1\n")
-	want(t, m, "sluice_config_reloads_total", `
+	reference.WantScrape(t, m, "sluice_config_last_reload_successful", "sluice_config_last_reload_successful 1\n")
+	reference.WantScrape(t, m, "sluice_config_reloads_total", `
 sluice_config_reloads_total{result="failure"} 1
 sluice_config_reloads_total{result="success"} 1
 `)
-	if now := scrape(t, m, "sluice_config_last_reload_success_timestamp_seconds"); now == at {
+	if now := reference.Scrape(t, m, "sluice_config_last_reload_success_timestamp_seconds"); now == at {
 		t.Errorf("the time of the last success stays %s", at)
 	}
 }
@@ -277,10 +254,10 @@ func TestLookupsAndDialsAreTimed(t *testing.T) {
 	} {
 		m.Dialed(d.r, d.e)
 	}
-	want(t, m, "sluice_dns_duration_seconds_sum", "sluice_dns_duration_seconds_sum 4.5\n")
-	want(t, m, "sluice_dns_duration_seconds_count", "sluice_dns_duration_seconds_count 3\n")
-	want(t, m, "sluice_dial_duration_seconds_sum", "sluice_dial_duration_seconds_sum 2.5\n")
-	want(t, m, "sluice_dial_duration_seconds_count", "sluice_dial_duration_seconds_count 2\n")
+	reference.WantScrape(t, m, "sluice_dns_duration_seconds_sum", "sluice_dns_duration_seconds_sum 4.5\n")
+	reference.WantScrape(t, m, "sluice_dns_duration_seconds_count", "sluice_dns_duration_seconds_count 3\n")
+	reference.WantScrape(t, m, "sluice_dial_duration_seconds_sum", "sluice_dial_duration_seconds_sum 2.5\n")
+	reference.WantScrape(t, m, "sluice_dial_duration_seconds_count", "sluice_dial_duration_seconds_count 2\n")
 }
 
 func TestTheStateOfTheServerIsAskedAtEachScrape(t *testing.T) {
@@ -294,9 +271,9 @@ func TestTheStateOfTheServerIsAskedAtEachScrape(t *testing.T) {
 		"sluice_accept_failures_total 8", "sluice_log_records_lost_total 9", "sluice_panics_total 10", "sluice_draining 1",
 	} {
 		name, _, _ := strings.Cut(line, " ")
-		want(t, m, name+" ", line+"\n")
+		reference.WantScrape(t, m, name+" ", line+"\n")
 	}
-	if info := scrape(t, m, "sluice_build_info"); !strings.Contains(info, `version="v1.2.3"`) {
+	if info := reference.Scrape(t, m, "sluice_build_info"); !strings.Contains(info, `version="v1.2.3"`) {
 		t.Errorf("build info %s", info)
 	}
 }

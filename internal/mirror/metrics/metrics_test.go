@@ -9,39 +9,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"sluice/internal/lab/reference"
 	"sluice/internal/mirror/record"
 	"sluice/internal/mirror/store"
 	"sluice/internal/mirror/upstream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// scrape returns the lines that begin with the prefix.
-func scrape(t testing.TB, m *Metrics, prefix string) string {
-	t.Helper()
-	w := httptest.NewRecorder()
-	m.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	if w.Code != 200 {
-		t.Errorf("status %d", w.Code)
-	}
-	var found strings.Builder
-	for line := range strings.Lines(w.Body.String()) {
-		if strings.HasPrefix(line, prefix) {
-			found.WriteString(line)
-		}
-	}
-	return found.String()
-}
-
-func want(t *testing.T, m *Metrics, prefix, lines string) {
-	t.Helper()
-	if d := cmp.Diff(strings.TrimLeft(lines, "\n"), scrape(t, m, prefix)); d != "" {
-		t.Error(d)
-	}
-}
 
 // pull is the record of a request for content.
 func pull(kind record.Kind, how string, status int, bytes int64) *record.Record {
@@ -57,8 +33,8 @@ func TestWhatIsSavedIsWhatWasSentLessWhatWasFetched(t *testing.T) {
 	m.Count(pull(record.Manifest, record.Revalidated, 200, 10))
 	m.Count(pull(record.Tags, record.Passed, 200, 7))
 	m.Count(pull(record.Manifest, "", 404, 90))
-	want(t, m, "sluice_mirror_saved_bytes", "sluice_mirror_saved_bytes 1517\n")
-	want(t, m, "sluice_mirror_sent_bytes_total", `
+	reference.WantScrape(t, m, "sluice_mirror_saved_bytes", "sluice_mirror_saved_bytes 1517\n")
+	reference.WantScrape(t, m, "sluice_mirror_sent_bytes_total", `
 sluice_mirror_sent_bytes_total{how=""} 90
 sluice_mirror_sent_bytes_total{how="hit"} 500
 sluice_mirror_sent_bytes_total{how="joined"} 1000
@@ -66,7 +42,7 @@ sluice_mirror_sent_bytes_total{how="miss"} 1000
 sluice_mirror_sent_bytes_total{how="passed"} 7
 sluice_mirror_sent_bytes_total{how="revalidated"} 10
 `)
-	want(t, m, `sluice_mirror_requests_total{class="4xx"`, `
+	reference.WantScrape(t, m, `sluice_mirror_requests_total{class="4xx"`, `
 sluice_mirror_requests_total{class="4xx",how="",kind="manifest"} 1
 `)
 	if hits, all := m.Totals().Hits(); hits != 3 || all != 4 {
@@ -78,16 +54,16 @@ func TestAClientThatLeavesEarlyMakesSavingsNegativeForAWhile(t *testing.T) {
 	m := New(Options{})
 	m.Count(pull(record.Blob, record.Miss, 200, 10))
 	m.Upstream(upstream.Event{Upstream: "docker.io", Kind: "blob", Status: 200, Bytes: 1000})
-	want(t, m, "sluice_mirror_saved_bytes", "sluice_mirror_saved_bytes -990\n")
+	reference.WantScrape(t, m, "sluice_mirror_saved_bytes", "sluice_mirror_saved_bytes -990\n")
 }
 
 func TestNoClientMakesUpALabel(t *testing.T) {
 	m := New(Options{})
 	m.Count(&record.Record{Kind: "evil", How: "evil", Status: 9999, Bytes: -5, Method: "evil", Repository: "evil"})
-	want(t, m, "sluice_mirror_requests_total", `
+	reference.WantScrape(t, m, "sluice_mirror_requests_total", `
 sluice_mirror_requests_total{class="none",how="",kind="other"} 1
 `)
-	if s := scrape(t, m, ""); strings.Contains(s, "evil") {
+	if s := reference.Scrape(t, m, ""); strings.Contains(s, "evil") {
 		t.Error(s)
 	}
 }
@@ -102,7 +78,7 @@ func docker(l upstream.Limits) func() []UpstreamState {
 func TestAnUpstreamIsAwayUntilItAnswersAgain(t *testing.T) {
 	m := New(Options{Upstreams: docker(upstream.Limits{})})
 	const up = "sluice_mirror_upstream_up"
-	want(t, m, up, "")
+	reference.WantScrape(t, m, up, "")
 	for _, step := range []struct {
 		e    upstream.Event
 		away string // what is said of it
@@ -131,9 +107,9 @@ func TestAnUpstreamIsAwayUntilItAnswersAgain(t *testing.T) {
 		if step.away != "" {
 			lamp = up + "{upstream=\"docker.io\"} 0\n"
 		}
-		want(t, m, up, lamp)
+		reference.WantScrape(t, m, up, lamp)
 	}
-	want(t, m, "sluice_mirror_upstream_failures_total", `
+	reference.WantScrape(t, m, "sluice_mirror_upstream_failures_total", `
 sluice_mirror_upstream_failures_total{failure="rate_limited",upstream="docker.io"} 1
 sluice_mirror_upstream_failures_total{failure="refused",upstream="docker.io"} 1
 sluice_mirror_upstream_failures_total{failure="unreachable",upstream="docker.io"} 2
@@ -170,13 +146,13 @@ func TestTheRateLimitIsWhatTheUpstreamSaid(t *testing.T) {
 	} {
 		m := New(Options{Upstreams: docker(step.limits)})
 		line := func(name, value string) {
-			if got := scrape(t, m, name+"{"); value != "" && got != name+`{upstream="docker.io"} `+value+"\n" || value == "" && step.limit == "" && got != "" {
+			if got := reference.Scrape(t, m, name+"{"); value != "" && got != name+`{upstream="docker.io"} `+value+"\n" || value == "" && step.limit == "" && got != "" {
 				t.Errorf("%s: %s", step.name, got)
 			}
 		}
 		line("sluice_mirror_upstream_rate_limit", step.limit)
 		line("sluice_mirror_upstream_rate_limit_remaining", step.remaining)
-		paused := scrape(t, m, "sluice_mirror_upstream_paused_until_timestamp_seconds")
+		paused := reference.Scrape(t, m, "sluice_mirror_upstream_paused_until_timestamp_seconds")
 		if strings.HasSuffix(paused, " 0\n") != (step.notPause == "0") {
 			t.Errorf("%s: %s", step.name, paused)
 		}
@@ -197,9 +173,9 @@ func TestTheStateOfServerAndCacheIsAskedAtEachScrape(t *testing.T) {
 	} {
 		line = "sluice_mirror_" + line
 		name, _, _ := strings.Cut(line, " ")
-		want(t, m, name+" ", line+"\n")
+		reference.WantScrape(t, m, name+" ", line+"\n")
 	}
-	if info := scrape(t, m, "sluice_mirror_build_info"); !strings.Contains(info, `version="v1.2.3"`) {
+	if info := reference.Scrape(t, m, "sluice_mirror_build_info"); !strings.Contains(info, `version="v1.2.3"`) {
 		t.Errorf("build info %s", info)
 	}
 }
@@ -207,12 +183,12 @@ func TestTheStateOfServerAndCacheIsAskedAtEachScrape(t *testing.T) {
 func TestAFailedReloadShowsUntilOneSucceeds(t *testing.T) {
 	m := New(Options{})
 	const ok = "sluice_mirror_config_last_reload_successful"
-	want(t, m, ok, ok+" 1\n")
+	reference.WantScrape(t, m, ok, ok+" 1\n")
 	m.Reloaded(errors.New("line 3: no"))
-	want(t, m, ok, ok+" 0\n")
+	reference.WantScrape(t, m, ok, ok+" 0\n")
 	m.Reloaded(nil)
-	want(t, m, ok, ok+" 1\n")
-	want(t, m, "sluice_mirror_config_reloads_total", `
+	reference.WantScrape(t, m, ok, ok+" 1\n")
+	reference.WantScrape(t, m, "sluice_mirror_config_reloads_total", `
 sluice_mirror_config_reloads_total{result="failure"} 1
 sluice_mirror_config_reloads_total{result="success"} 1
 `)
