@@ -58,7 +58,7 @@ func (m *Mirror) Passed(ctx context.Context, r Request, path, query string) (*ht
 	if r.Head {
 		q.Method = http.MethodHead
 	}
-	resp, _, _, err := reach(ctx, m, a, step[*http.Response]{alone: true, do: func(ctx context.Context, as upstream.Identity, _ who) (*http.Response, error) {
+	resp, _, _, err := reach(ctx, m, a, step[*http.Response]{alone: true, aside: true, do: func(ctx context.Context, as upstream.Identity, _ who) (*http.Response, error) {
 		q.As = as
 		return a.up.Registry.Do(ctx, q)
 	}})

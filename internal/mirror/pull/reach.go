@@ -72,6 +72,8 @@ type step[T any] struct {
 	// alone is set.
 	do    func(ctx context.Context, as upstream.Identity, by who) (T, error)
 	alone bool
+	// aside says that it is no content: who may see a list need not be who may pull.
+	aside bool
 	drop  func(T) // gives back an answer that nobody takes; nil: there is no need
 }
 
@@ -96,12 +98,14 @@ func reach[T any](ctx context.Context, m *Mirror, a asking, s step[T]) (value T,
 		value, shared, err = s.ask(ctx, m, a, upstream.Anonymous(), "", anyone)
 		switch kindOf(err) {
 		case 0:
-			if err == nil {
+			if err == nil && !s.aside {
 				m.notePublic(a.Repo, ttl)
 			}
 			return value, anyone, shared, err
 		case upstream.Unauthorized:
-			m.notePrivate(a.Repo, challengeOf(err), ttl)
+			if !s.aside {
+				m.notePrivate(a.Repo, challengeOf(err), ttl)
+			}
 		case upstream.NotFound:
 			if public {
 				return value, anyone, shared, err
@@ -125,7 +129,7 @@ func reach[T any](ctx context.Context, m *Mirror, a asking, s step[T]) (value T,
 	if a.Private && a.up.Registry.HasCredentials() {
 		value, shared, err = s.ask(ctx, m, a, upstream.Own(), "own", mirror)
 		if kind := kindOf(err); kind != upstream.Unauthorized && kind != upstream.NotFound {
-			if err == nil {
+			if err == nil && !s.aside {
 				m.noteHeld(a.Repo)
 			}
 			return value, mirror, shared, err
@@ -139,6 +143,7 @@ func reach[T any](ctx context.Context, m *Mirror, a asking, s step[T]) (value T,
 	g, before := m.grant(a), err
 	value, shared, err = s.ask(ctx, m, a, upstream.Client(a.Authorization), hex.EncodeToString(g.who[:]), client)
 	switch {
+	case err == nil && s.aside:
 	case err == nil:
 		m.knowledge.give(g, m.now())
 		m.noteHeld(a.Repo)
