@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -136,6 +137,9 @@ func (r *Registry) answer(ctx context.Context, e exchange, q Request) (*http.Res
 	case q.Offset > 0 && (status == http.StatusOK || !beginsAt(resp.Header, q.Offset)):
 		failure = r.fail(NoRange, fmt.Errorf("the answer does not begin at byte %d", q.Offset))
 		failure.Status = status
+	case isPage(resp.Header):
+		failure = r.fail(Broken, errors.New("a page for a browser, such as that of a login"))
+		failure.Status = status
 	case status == http.StatusPartialContent && q.Offset == 0 && q.Range == "":
 		failure = r.fail(Broken, errors.New("a part, though the whole was asked for"))
 		failure.Status = status
@@ -149,4 +153,13 @@ func (r *Registry) answer(ctx context.Context, e exchange, q Request) (*http.Res
 // beginsAt tells whether a part begins where it shall (RFC 9110, section 14.4).
 func beginsAt(h http.Header, offset int64) bool {
 	return strings.HasPrefix(h.Get("Content-Range"), "bytes "+strconv.FormatInt(offset, 10)+"-")
+}
+
+// isPage tells whether an answer is not the registry's but a page of what stands before
+// it: a login, a notice that the host is blocked. Those come with 200, and to anybody,
+// which would make all public that is behind them. Content may be HTML too, if it says
+// that it is content.
+func isPage(h http.Header) bool {
+	mediaType, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	return mediaType == "text/html" && h.Get("Docker-Content-Digest") == ""
 }

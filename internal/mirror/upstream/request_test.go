@@ -97,10 +97,18 @@ func TestAnswersBecomeKinds(t *testing.T) {
 			w.Header().Set("Retry-After", "9")
 			w.WriteHeader(503)
 		}, Error{Kind: Broken, Status: 503, RetryAfter: 9 * time.Second}},
-		"204":                  {status(204), Error{Kind: Broken, Status: 204}},
-		"304":                  {status(304), Error{Kind: Broken, Status: 304}},
-		"416":                  {status(416), Error{Kind: NoRange, Status: 416}},
-		"a part unasked":       {status(206), Error{Kind: Broken, Status: 206}},
+		"204":            {status(204), Error{Kind: Broken, Status: 204}},
+		"304":            {status(304), Error{Kind: Broken, Status: 304}},
+		"416":            {status(416), Error{Kind: NoRange, Status: 416}},
+		"a part unasked": {status(206), Error{Kind: Broken, Status: 206}},
+		"a login page": {func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/login" {
+				http.Redirect(w, r, "/login", http.StatusFound)
+				return
+			}
+			w.Header().Set("Content-Type", "Text/HTML;charset=utf-8")
+			fmt.Fprint(w, "<p>Who are you?")
+		}, Error{Kind: Broken, Status: 200}},
 		"an endless error":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404); endless(w) }, Error{Kind: NotFound, Status: 404}},
 		"a head without bound": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 2*maxHeader)) }, Error{Kind: Unreachable}},
 		"a connection cut":     {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, Error{Kind: Unreachable}},
