@@ -6,12 +6,14 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 
 	"sluice/acl"
 	"sluice/internal/gate"
 	"sluice/internal/limit"
 	"sluice/internal/mirror/front"
 	"sluice/internal/mirror/intercept"
+	"sluice/internal/mirror/oci"
 	"sluice/internal/mirror/settings"
 )
 
@@ -90,10 +92,11 @@ func (s *Server) interceptPolicy(f *force) (*intercept.Policy, error) {
 			}
 			p.Registries[at] = r.settings.Name
 			if host == ownHost(r.settings) { // what is no pull goes there: it may give tokens
-				p.Blobs[at] = intercept.Blobs{Registry: r.settings.Name, Tokens: true, Transport: r.client.Transport()}
+				p.Blobs[at] = intercept.Blobs{Registry: r.settings.Name, Tokens: true, Admits: f.admits(r.settings.Name), Transport: r.client.Transport()}
 			}
 		}
 	}
+	with := make(map[string][]string) // the registries that have a host of blobs
 	for _, r := range f.registries {
 		for _, host := range r.settings.BlobHosts {
 			at, err := intercept.Endpoint(host)
@@ -101,11 +104,22 @@ func (s *Server) interceptPolicy(f *force) (*intercept.Policy, error) {
 				return nil, err
 			}
 			if _, is := p.Registries[at]; !is {
-				p.Blobs[at] = intercept.Blobs{Registry: r.settings.Name, Transport: r.client.Transport()}
+				with[at] = append(with[at], r.settings.Name)
+				p.Blobs[at] = intercept.Blobs{Registry: r.settings.Name, Admits: f.admits(with[at]...), Transport: r.client.Transport()}
 			}
 		}
 	}
 	return p, nil
+}
+
+// admits tells whether a client may pull from one of these registries: rules are of
+// registries as a whole. Nobody logs in on the transparent way.
+func (f *force) admits(registries ...string) func(client netip.Addr) bool {
+	return func(client netip.Addr) bool {
+		return slices.ContainsFunc(registries, func(name string) bool {
+			return f.policy.Decide(client, "", oci.Repository{Registry: name}).Allowed
+		})
+	}
 }
 
 // reaches tells whether a client gets to a registry's server of tokens by the

@@ -32,7 +32,8 @@ func (p *Proxy) answer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if passed {
-		p.pass(w, r, blobs, policy.Admits(clientOf(t).Addr()))
+		client := clientOf(t).Addr()
+		p.pass(w, r, blobs, policy.Admits(client) && (blobs.Admits == nil || blobs.Admits(client)))
 		return
 	}
 	misdirected(w, at+" is not mirrored any more")
@@ -91,7 +92,7 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, blobs Blobs, admitt
 	}
 	switch {
 	case !admitted:
-		refuse(http.StatusForbidden, "no rule lets "+rec.Client.Addr().String()+" pull")
+		refuse(http.StatusForbidden, "no rule lets "+rec.Client.Addr().String()+" pull from "+blobs.Registry)
 		return
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")

@@ -69,6 +69,9 @@ type Policy struct {
 type Blobs struct {
 	Registry string // whose blobs they are
 	Tokens   bool   // the registry itself: there are tokens rather than blobs
+	// Admits tells whether a rule lets a client pull from a registry that has the host;
+	// nil: as the Policy's.
+	Admits func(client netip.Addr) bool
 	// Transport reaches the host, and vets its addresses. It follows no redirect and
 	// adds no credentials.
 	Transport http.RoundTripper
