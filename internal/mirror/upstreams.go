@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -39,7 +38,7 @@ func (s *Server) registries(cfg *settings.Config, before *force) (list []registr
 		}
 		if r.client == nil {
 			if r.client, err = s.registry(u, cfg); err != nil {
-				return nil, fmt.Errorf("upstream %s: %w", u.Name, err)
+				return nil, err
 			}
 			fresh = append(fresh, r.client)
 		}

@@ -2,6 +2,8 @@ package settings
 
 import (
 	"bufio"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io/fs"
 	"os"
@@ -89,14 +91,37 @@ func (b *builder) warnFiles() {
 	if len(b.flags.Upstream) == 0 {
 		for i, u := range b.file.Upstream {
 			b.warnSecret(u.PasswordFile, strict.InFile("upstream", i, "password_file"))
-			b.warnFile(u.CA, strict.InFile("upstream", i, "ca"))
+			b.warnAuthorities(u.CA, strict.InFile("upstream", i, "ca"))
 		}
 	}
 	if len(b.flags.Listen) == 0 {
 		for i, l := range b.file.Listener {
 			b.warnFile(l.Certificate, strict.InFile("listener", i, "certificate"))
 			b.warnSecret(l.Key, strict.InFile("listener", i, "key"))
+			b.warnCertificate(l.Certificate, l.Key, strict.InFile("listener", i, "certificate"))
 		}
+	}
+}
+
+// warnCertificate points out a certificate and a key that a listener cannot use. That
+// one of them is missing, or not to be read by who checks, is told elsewhere.
+func (b *builder) warnCertificate(certificate, key string, at strict.Where) {
+	if certificate == "" || key == "" {
+		return
+	}
+	var file *fs.PathError
+	if _, err := tls.LoadX509KeyPair(certificate, key); err != nil && !errors.As(err, &file) {
+		b.warns().Addf(at, "", "%s with %s is of no use: %v", certificate, key, err)
+	}
+}
+
+// warnAuthorities points out a file in which there is no authority.
+func (b *builder) warnAuthorities(name string, at strict.Where) {
+	if b.warnFile(name, at) == nil {
+		return
+	}
+	if text, err := os.ReadFile(name); err == nil && !x509.NewCertPool().AppendCertsFromPEM(text) {
+		b.warns().Addf(at, "", "%s has no certificate in it", name)
 	}
 }
 

@@ -76,6 +76,9 @@ name = "b.example"
 username = "b"
 password_file = "SAFE"
 ca = "NONE"
+[[upstream]]
+name = "c.example"
+ca = "CERTIFICATE"
 [users]
 file = "USERS"
 [[rule]]
@@ -84,10 +87,12 @@ action = "allow"
 users = ["bob", "alice"]
 `)
 	want := []string{
+		"mirror.toml:5:15: DIR/certificate with DIR/key is of no use: tls: failed to find any PEM data in certificate input",
 		"mirror.toml:6:7: DIR/key can be read by every user of this machine; chmod o-rwx DIR/key",
 		"mirror.toml:11:17: DIR/password can be read by every user of this machine; chmod o-rwx DIR/password",
 		"mirror.toml:16:6: DIR/none cannot be read: no such file or directory",
-		`mirror.toml:22:17: there is no user "alice" in DIR/users; add the user by htpasswd -B`,
+		"mirror.toml:19:6: DIR/certificate has no certificate in it",
+		`mirror.toml:25:17: there is no user "alice" in DIR/users; add the user by htpasswd -B`,
 	}
 	got := warnings(mustParse(t, text, Flags{}))
 	for i := range got {
