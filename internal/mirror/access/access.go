@@ -238,7 +238,7 @@ func (p *Policy) sentence(req acl.Request, d acl.Decision, r oci.Repository) str
 	s := fmt.Sprintf("no rule lets %s pull %s", who(req), what)
 	switch {
 	case d.NeedsUser:
-		s += "; users may who log in"
+		s += "; users who log in may"
 	case p.acl.Elsewhere(req, d):
 		s += "; it may pull from other registries"
 	}

@@ -93,7 +93,7 @@ func TestAClientIsToldWhyAndNothingOfOthers(t *testing.T) {
 		"192.0.2.1 test.example a/b":        "rule no-tests denies test.example/a/b to 192.0.2.1",
 		"192.0.2.1 ghcr.io a/b":             "no rule lets 192.0.2.1 pull ghcr.io/a/b; it may pull from other registries",
 		"192.0.2.1/bob staff.example app":   "no rule lets bob at 192.0.2.1 pull staff.example/app; it may pull from other registries",
-		"198.51.100.1 staff.example app":    "no rule lets 198.51.100.1 pull staff.example/app; users may who log in",
+		"198.51.100.1 staff.example app":    "no rule lets 198.51.100.1 pull staff.example/app; users who log in may",
 		"198.51.100.1 docker.io library/go": "no rule lets 198.51.100.1 pull docker.io/library/go",
 	} {
 		if got := decide(p, request).Sentence; got != want {
