@@ -146,7 +146,8 @@ type seenStatus struct {
 	}
 	Upstreams []struct {
 		Name, State, Why string
-		Limit, Remaining int
+		Limit            int
+		Remaining        *int
 		PausedUntil      *time.Time `json:"paused_until"`
 	}
 }
@@ -203,8 +204,11 @@ func TestTheStatusTellsWhatWasSavedAndWhoIsAway(t *testing.T) {
 			t.Errorf("%+v is not %s", u, want)
 		}
 	}
-	if u := s.Upstreams[0]; u.Limit != 100 || u.Remaining != 76 {
+	if u := s.Upstreams[0]; u.Limit != 100 || u.Remaining == nil || *u.Remaining != 76 {
 		t.Errorf("%+v", u)
+	}
+	if u := s.Upstreams[2]; u.Limit != 0 || u.Remaining != nil {
+		t.Errorf("%+v has said nothing of a limit, let alone that none is left", u)
 	}
 }
 

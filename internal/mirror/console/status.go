@@ -131,7 +131,7 @@ type upstreamView struct {
 	Asked *time.Time `json:"asked,omitempty"`
 
 	Limit       int        `json:"limit,omitempty"`
-	Remaining   int        `json:"remaining"`
+	Remaining   *int       `json:"remaining,omitempty"` // nil: nothing was said; 0: none is left
 	Window      float64    `json:"window_seconds,omitempty"`
 	LimitSeen   *time.Time `json:"limit_seen,omitempty"`
 	PausedUntil *time.Time `json:"paused_until,omitempty"`
@@ -175,7 +175,10 @@ func totalsOf(t metrics.Totals) totals {
 func viewOf(u *metrics.Upstream, now time.Time) upstreamView {
 	v := upstreamView{
 		Name: u.Name, URL: u.URL, State: "up", Why: u.Why, Since: moment(u.Since), Asked: moment(u.Asked),
-		Limit: u.Limits.Limit, Remaining: u.Limits.Remaining, Window: u.Limits.Window.Seconds(), LimitSeen: moment(u.Limits.Seen),
+		Limit: u.Limits.Limit, Window: u.Limits.Window.Seconds(), LimitSeen: moment(u.Limits.Seen),
+	}
+	if v.Limit > 0 {
+		v.Remaining = &u.Limits.Remaining
 	}
 	switch {
 	case u.Limits.PausedUntil.After(now):
