@@ -76,6 +76,9 @@ func (x *exchange) fail(err error) {
 	}
 	h.Set("Content-Type", contentType)
 	setLength(h, int64(len(body)))
+	if wantsPhrase(x.r, e.Status) && x.failByPhrase(e.Status, message, body) {
+		return
+	}
 	x.w.WriteHeader(e.Status)
 	if x.r.Method != http.MethodHead {
 		_, _ = x.w.Write(body) // a client that is gone is told nothing
