@@ -524,26 +524,30 @@ func TestAClientHasSoManyConnectionsAndNoMore(t *testing.T) {
 // An address that the file names is meant; one that a registry sends its clients to, or
 // that a name turns out to have, is not.
 func TestOnlyTheAddressThatWasWrittenIsDialledThoughItIsNotPublic(t *testing.T) {
-	o := newOrigin(t)
-	var asked atomic.Int64
-	inside := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		asked.Add(1)
-		w.Write(o.layer)
-	}))
-	inside.Listener.Close()
-	var err error
-	if inside.Listener, err = net.Listen("tcp", "127.0.0.2:0"); err != nil {
-		t.Fatal(err)
-	}
-	inside.Start()
-	defer inside.Close()
-	o.redirect = inside.URL + "/secret"
-	r := run(t, text(t, o, ""))
-	if status, body := get(t, r.url(o.blob())); status < 500 || asked.Load() != 0 {
-		t.Errorf("%d, and the address inside was asked %d times: %.100s", status, asked.Load(), body)
-	}
-	if status, _ := get(t, r.url("/v2/app/manifests/1")); status != 200 {
-		t.Errorf("the address that was written is not dialled: %d", status)
+	for name, address := range map[string]string{"another address": "127.0.0.2:0", "another port": "127.0.0.1:0"} {
+		t.Run(name, func(t *testing.T) {
+			o := newOrigin(t)
+			var asked atomic.Int64
+			inside := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				asked.Add(1)
+				w.Write(o.layer)
+			}))
+			inside.Listener.Close()
+			var err error
+			if inside.Listener, err = net.Listen("tcp", address); err != nil {
+				t.Fatal(err)
+			}
+			inside.Start()
+			defer inside.Close()
+			o.redirect = inside.URL + "/secret"
+			r := run(t, text(t, o, ""))
+			if status, body := get(t, r.url(o.blob())); status < 500 || asked.Load() != 0 {
+				t.Errorf("%d, and the address inside was asked %d times: %.100s", status, asked.Load(), body)
+			}
+			if status, _ := get(t, r.url("/v2/app/manifests/1")); status != 200 {
+				t.Errorf("the address that was written is not dialled: %d", status)
+			}
+		})
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
-	"slices"
 
 	"sluice/acl"
 	"sluice/internal/egress"
@@ -48,20 +47,18 @@ func (s *Server) registries(cfg *settings.Config, before *force) (list []registr
 }
 
 func (s *Server) registry(u settings.Upstream, cfg *settings.Config) (*upstream.Registry, error) {
-	d := s.dialer(cfg)
-	d.AllowPrivate = append(slices.Clip(d.AllowPrivate), written(u.URL)...)
 	return upstream.New(upstream.Options{
 		Name: u.Name, URL: u.URL,
 		Username: u.Username, PasswordFile: u.PasswordFile, PasswordEnv: u.PasswordEnv, Helper: u.Helper, Realm: u.Realm,
-		CA: u.CA, Proxy: u.Proxy, Dialer: d,
+		CA: u.CA, Proxy: u.Proxy, Dialer: s.dialer(cfg), Home: written(u.URL),
 		UserAgent: "sluice-mirror/" + s.o.Version, Via: s.via,
 		Observe: s.metrics.Upstream, Log: s.log,
 	})
 }
 
 // written returns the address that a URL has for a host: who writes one that is not
-// public, or localhost, wants it dialled for this upstream. What a name resolves to, and
-// where the upstream sends its clients, nobody has written.
+// public, or localhost, wants it dialled for this upstream, at this port. What a name
+// resolves to, and where the upstream sends its clients, nobody has written.
 func written(u *url.URL) []netip.Prefix {
 	host := u.Hostname()
 	if host == "localhost" {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/publicsuffix"
 
 	"sluice/acl"
+	"sluice/internal/egress"
 )
 
 // origin is scheme, host and port in one spelling (RFC 9110, section 4.3.1): what
@@ -69,7 +70,7 @@ func (r *Registry) refuses(o origin) error {
 	if !a.IsValid() {
 		return nil
 	}
-	if failure := r.dialer.Refuses(netip.AddrPortFrom(a, o.port)); failure != nil {
+	if failure := r.dialerFor(egress.Target{Host: o.host, Port: o.port}).Refuses(netip.AddrPortFrom(a, o.port)); failure != nil {
 		return failure
 	}
 	return nil

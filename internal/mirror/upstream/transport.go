@@ -29,7 +29,7 @@ const (
 // newTransport returns the connections of one upstream. They speak HTTP/1.1: each
 // blob has a connection and a window of its own, and what is read of it is not
 // copied through another layer.
-func newTransport(d *egress.Dialer, via *url.URL, config *tls.Config) (*http.Transport, error) {
+func (r *Registry) newTransport(via *url.URL, config *tls.Config) (*http.Transport, error) {
 	t := &http.Transport{
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    handshakeTimeout,
@@ -41,10 +41,10 @@ func newTransport(d *egress.Dialer, via *url.URL, config *tls.Config) (*http.Tra
 	}
 	t.Protocols.SetHTTP1(true)
 	if via == nil {
-		t.DialContext = func(ctx context.Context, _, address string) (net.Conn, error) { return dial(ctx, d, address) }
+		t.DialContext = func(ctx context.Context, _, address string) (net.Conn, error) { return dial(ctx, r.dialerFor, address) }
 		return t, nil
 	}
-	return t, throughProxy(t, d, via)
+	return t, throughProxy(t, r.dialer, via)
 }
 
 // throughProxy lets a transport dial nothing but the proxy. That one may be on any
@@ -57,7 +57,7 @@ func throughProxy(t *http.Transport, d *egress.Dialer, via *url.URL) error {
 		return err
 	}
 	dialProxy := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		conn, err := dial(ctx, &toProxy, address)
+		conn, err := dial(ctx, func(egress.Target) *egress.Dialer { return &toProxy }, address)
 		if err != nil {
 			return nil, fmt.Errorf("proxy: %w", err)
 		}
@@ -146,13 +146,22 @@ func proxyAnswer(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Resp
 	return &proxyError{resp.StatusCode, printable(reason), retryAfter(resp.Header, time.Now())}
 }
 
-// dial connects to an address that passes the dialer's vetting.
-func dial(ctx context.Context, d *egress.Dialer, address string) (net.Conn, error) {
+// dialerFor returns the dialer for a target. It is the host that was asked for, as it
+// was written, that makes one home: another name may lead to the same address.
+func (r *Registry) dialerFor(t egress.Target) *egress.Dialer {
+	if t.Host == r.home.host && t.Port == r.home.port {
+		return r.homeDialer
+	}
+	return r.dialer
+}
+
+// dial connects to an address that passes the vetting of its dialer.
+func dial(ctx context.Context, by func(egress.Target) *egress.Dialer, address string) (net.Conn, error) {
 	target, err := parseTarget(address)
 	if err != nil {
 		return nil, err
 	}
-	result, failure := d.Dial(ctx, target)
+	result, failure := by(target).Dial(ctx, target)
 	if failure != nil {
 		return nil, failure
 	}

@@ -26,8 +26,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,7 +61,10 @@ type Options struct {
 	CA    string   // PEM file of authorities that are trusted besides the system's; "": none
 	Proxy *url.URL // http, https or socks5, with its credentials; nil: the upstream is dialled directly
 
-	Dialer  *egress.Dialer
+	Dialer *egress.Dialer
+	// Home are addresses that are dialled for the URL's own host and port though they
+	// are not public, and for nothing that the upstream names.
+	Home    []netip.Prefix
 	Timeout time.Duration // from the request to the head of its answer, tokens and redirects included; 0: 30 s
 	Idle    time.Duration // without a byte of a body that is being read; 0: 30 s
 
@@ -80,6 +85,7 @@ type Registry struct {
 	timeout     time.Duration
 	idle        time.Duration
 	dialer      *egress.Dialer
+	homeDialer  *egress.Dialer // of home alone
 	proxied     bool
 	transport   *http.Transport
 	credentials *credentials
@@ -124,6 +130,9 @@ func newRegistry(o Options) (*Registry, error) {
 		return nil, fmt.Errorf("realm %q is neither a host nor a host with a port", o.Realm)
 	}
 	r.defaults()
+	toHome := *r.dialer
+	toHome.AllowPrivate = slices.Concat(toHome.AllowPrivate, o.Home)
+	r.homeDialer = &toHome
 	if r.credentials, err = newCredentials(o); err != nil {
 		return nil, err
 	}
@@ -131,7 +140,7 @@ func newRegistry(o Options) (*Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.transport, err = newTransport(r.dialer, o.Proxy, &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12})
+	r.transport, err = r.newTransport(o.Proxy, &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12})
 	return r, err
 }
 
