@@ -164,7 +164,7 @@ func (m *Mirror) openBlob(ctx context.Context, a asking, as upstream.Identity, b
 	}
 	r := a.get("")
 	r.As = as
-	resp, err := a.up.Registry.Do(ctx, r)
+	resp, err := beyond(ctx, m, func(ctx context.Context) (*http.Response, error) { return a.up.Registry.Do(ctx, r) })
 	if err != nil {
 		return opened{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"time"
 
 	"sluice/internal/mirror/oci"
 	"sluice/internal/mirror/store"
@@ -17,6 +18,11 @@ import (
 // errLie says that an upstream sent other content than the digest that it was asked
 // for, or that it gave, or no manifest.
 var errLie = errors.New("the upstream sent what was not asked for")
+
+// defaultWhole is that of Options.
+const defaultWhole = time.Minute
+
+var errSlowManifest = errors.New("a manifest takes too long")
 
 // typeJSON is the type of JSON that does not say what it is.
 const typeJSON = "application/json"
@@ -134,12 +140,17 @@ func (mf *Manifest) forOthers(shared bool) *Manifest {
 // fetchManifest fetches, checks and keeps a manifest. want is the digest that it must
 // have; "": the one that the upstream says, or any.
 func (m *Mirror) fetchManifest(ctx context.Context, a asking, path string, want oci.Digest, as ...upstream.Identity) (*Manifest, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, m.whole, &upstream.Error{Upstream: a.Repo.Registry, Kind: upstream.Unreachable, Err: errSlowManifest})
+	defer cancel()
 	resp, err := m.open(ctx, a, upstream.Request{Method: http.MethodGet, Repository: a.Repo.Name, Path: path, Accept: oci.ManifestTypes()}, as)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, oci.MaxManifest+1))
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}

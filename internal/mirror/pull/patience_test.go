@@ -2,11 +2,14 @@ package pull_test
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"net/http"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"sluice/internal/mirror/oci"
 	"sluice/internal/mirror/pull"
 )
 
@@ -51,5 +54,79 @@ func TestARegistryThatSaysNothingHoldsUpNobodyWhoCanBeGivenWhatIsKept(t *testing
 	})
 	if givenUp.Load() {
 		t.Error("they have waited until the registry was given up")
+	}
+}
+
+// A client that asks for something and leaves costs nothing; the question would.
+func TestClientsThatLeaveDoNotHaveTheUpstreamAskedWithoutEnd(t *testing.T) {
+	hub := newRegistry(t)
+	hub.image("library/alpine", "3", noise(1, 1000))
+	s := newSite(t, hub, false)
+	s.manifest("alpine:3") // a token is there
+	var asked, under atomic.Int64
+	answer := make(chan struct{})
+	hub.instead(func(_ http.ResponseWriter, r *http.Request) bool {
+		asked.Add(1)
+		under.Add(1)
+		defer under.Add(-1)
+		select {
+		case <-answer:
+		case <-r.Context().Done():
+		}
+		return false
+	})
+	const clients, mayGoOn = 300, 64
+	for i := range int64(clients) {
+		ctx, leave := context.WithCancel(t.Context())
+		left := make(chan struct{})
+		go func() {
+			defer close(left)
+			if b, err := s.Blob(ctx, s.request("alpine@"+string(oci.FromBytes(fmt.Append(nil, i))))); err == nil {
+				b.Close()
+			}
+		}()
+		eventually(t, "it is asked", func() bool { return asked.Load() > i })
+		leave()
+		<-left
+	}
+	eventually(t, "only some questions go on", func() bool { return under.Load() <= mayGoOn })
+	if n := under.Load(); n != mayGoOn {
+		t.Errorf("%d go on", n)
+	}
+	hub.instead(nil)
+	close(answer)
+	if _, how := s.manifest("alpine:3"); how != pull.Hit {
+		t.Error(how)
+	}
+}
+
+func TestAManifestThatComesByteByByteIsGivenUp(t *testing.T) {
+	hub := newRegistry(t)
+	hub.image("library/alpine", "3", noise(1, 1000))
+	s := newSite(t, hub, false)
+	s.stop()
+	s.whole = 300 * time.Millisecond
+	s.start()
+	s.swap()
+	hub.instead(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodGet {
+			return false
+		}
+		w.Header().Set("Content-Length", "1000")
+		for r.Context().Err() == nil {
+			w.Write([]byte("{"))
+			w.(http.Flusher).Flush()
+			time.Sleep(10 * time.Millisecond)
+		}
+		return true
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := s.Manifest(ctx, s.request("alpine:3")); err == nil || ctx.Err() != nil {
+		t.Errorf("%v, %v", err, ctx.Err())
+	}
+	hub.instead(nil)
+	if _, how := s.manifest("alpine:3"); how != pull.Miss {
+		t.Error(how)
 	}
 }

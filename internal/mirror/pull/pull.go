@@ -56,6 +56,10 @@ type Options struct {
 	// is kept is still so. A host that has vanished without a word, behind a connection
 	// that was open, is not known to be away for far longer. 0: 3 s.
 	Patience time.Duration
+	// Whole is how long a manifest may take to come. All who want it wait for the same
+	// answer, and one that comes byte by byte would keep it from them for good. 0: a
+	// minute.
+	Whole time.Duration
 }
 
 // Request is what a client asks for.
@@ -139,6 +143,7 @@ type Mirror struct {
 	knowledge knowledge
 	transfers transfers
 	patience  time.Duration
+	whole     time.Duration
 	slow      slow
 }
 

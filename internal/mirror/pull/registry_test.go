@@ -268,6 +268,7 @@ type site struct {
 	dir       string
 	size      int64
 	patience  time.Duration
+	whole     time.Duration
 	upstreams map[string]pull.Upstream
 }
 
@@ -287,7 +288,7 @@ func (s *site) start() {
 	if s.store, err = store.Open(store.Options{Dir: filepath.Join(s.dir, "cache"), MaxSize: s.size, Idle: 5 * time.Second}); err != nil {
 		s.t.Fatal(err)
 	}
-	s.Mirror = pull.New(s.store, pull.Options{Log: zap.NewNop(), Now: s.now, Patience: s.patience})
+	s.Mirror = pull.New(s.store, pull.Options{Log: zap.NewNop(), Now: s.now, Patience: s.patience, Whole: s.whole})
 }
 
 func (s *site) stop() {
