@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/lab/shell"
 	"sluice/internal/setup"
 )
 
@@ -36,124 +37,12 @@ func defaults(t testing.TB) setup.Options {
 	return o
 }
 
-// shells are those that a script has to run under: Debian's sh, and all of a system
-// that has nothing but busybox.
-func shells(t *testing.T, try func(t *testing.T, shell []string, path string)) {
-	t.Run("dash", func(t *testing.T) {
-		need(t, "dash")
-		try(t, []string{"dash"}, os.Getenv("PATH"))
-	})
-	t.Run("busybox", func(t *testing.T) {
-		busybox := need(t, "busybox")
-		dir := t.TempDir()
-		out, err := exec.Command(busybox, "--list").Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for applet := range strings.Lines(string(out)) {
-			if err := os.Symlink(busybox, filepath.Join(dir, strings.TrimSpace(applet))); err != nil {
-				t.Fatal(err)
-			}
-		}
-		try(t, []string{filepath.Join(dir, "ash")}, dir)
-	})
-}
-
-func need(t *testing.T, program string) string {
+// newMachine is a host whose docker has the relay.
+func newMachine(t *testing.T, sh []string, path string) *shell.Host {
 	t.Helper()
-	path, err := exec.LookPath(program)
-	switch {
-	case err == nil:
-	case os.Getenv("CI") == "true":
-		t.Fatalf("there is no %s", program)
-	default:
-		t.Skipf("left out: scripts under %s, which is not here", program)
-	}
-	return path
-}
-
-// machine is a file system in a directory, with programs that do nothing but tell.
-type machine struct {
-	t           *testing.T
-	shell       []string
-	root, bin   string
-	path, calls string
-}
-
-func newMachine(t *testing.T, shell []string, path string) *machine {
-	t.Helper()
-	dir := t.TempDir()
-	m := &machine{t: t, shell: shell, root: filepath.Join(dir, "root"), bin: filepath.Join(dir, "bin"), calls: filepath.Join(dir, "calls")}
-	m.path = m.bin + ":" + path
-	m.write("/home/.keep", "")
-	if err := os.Mkdir(m.bin, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"systemctl", "rc-service", "service"} {
-		m.program(name, `echo "${0##*/} $*" >>"`+m.calls+`"`)
-	}
-	m.program("docker", "echo "+strings.TrimPrefix(relay, "http://"))
-	return m
-}
-
-func (m *machine) program(name, text string) {
-	m.t.Helper()
-	if err := os.WriteFile(filepath.Join(m.bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
-		m.t.Fatal(err)
-	}
-}
-
-func (m *machine) file(path string) string {
-	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		path = "/home/" + rest
-	}
-	return m.root + path
-}
-
-func (m *machine) write(path, text string) {
-	m.t.Helper()
-	name := m.file(path)
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		m.t.Fatal(err)
-	}
-	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-		m.t.Fatal(err)
-	}
-}
-
-// run gives a script to the shell's standard input, as curl does.
-func (m *machine) run(script string, args ...string) (out string, ok bool) {
-	m.t.Helper()
-	cmd := exec.Command(m.shell[0], append(append(m.shell[1:len(m.shell):len(m.shell)], "-s", "--"), args...)...)
-	cmd.Stdin = strings.NewReader(script)
-	cmd.Env = []string{"PATH=" + m.path, "HOME=" + m.root + "/home", "SLUICE_SETUP_ROOT=" + m.root}
-	b, err := cmd.CombinedOutput()
-	return string(b), err == nil
-}
-
-// tree returns every file and its text.
-func (m *machine) tree() map[string]string {
-	m.t.Helper()
-	files := map[string]string{}
-	err := filepath.WalkDir(m.root, func(path string, d os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name := strings.TrimPrefix(path, m.root)
-		if d.IsDir() {
-			if name != "/var" && name != "/var/lib" {
-				files[name+"/"] = ""
-			}
-			return nil
-		}
-		b, err := os.ReadFile(path)
-		files[name] = string(b)
-		return err
-	})
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	return files
+	h := shell.NewHost(t, sh, path, "systemctl", "rc-service", "service")
+	h.Program("docker", "echo "+strings.TrimPrefix(relay, "http://"))
+	return h
 }
 
 // alone is a client with one of its places, which every host has, and with nothing
@@ -211,7 +100,7 @@ func canonical(t *testing.T, text string) string {
 // setup's own edits, for each file of each client and each text that it may have had.
 func TestTheScriptsWriteWhatTheCommandWrites(t *testing.T) {
 	o := defaults(t)
-	shells(t, func(t *testing.T, shell []string, path string) {
+	shell.Each(t, func(t *testing.T, sh []string, path string) {
 		seen := map[setup.Format]bool{}
 		for _, c := range setup.Clients() {
 			if !scripted(c) {
@@ -229,7 +118,7 @@ func TestTheScriptsWriteWhatTheCommandWrites(t *testing.T) {
 					for j, old := range texts {
 						t.Run(fmt.Sprintf("%s %s %d, text %d", c.Name, p.Name, i, j), func(t *testing.T) {
 							t.Parallel()
-							sameAsSetup(t, newMachine(t, shell, path), alone(c, only), f, old, o)
+							sameAsSetup(t, newMachine(t, sh, path), alone(c, only), f, old, o)
 						})
 					}
 				}
@@ -238,12 +127,12 @@ func TestTheScriptsWriteWhatTheCommandWrites(t *testing.T) {
 	})
 }
 
-func sameAsSetup(t *testing.T, m *machine, c setup.Client, f setup.File, old string, o setup.Options) {
-	m.write(f.Path, old)
-	start := m.tree()
+func sameAsSetup(t *testing.T, m *shell.Host, c setup.Client, f setup.File, old string, o setup.Options) {
+	m.Write(f.Path, old)
+	start := m.Tree()
 	want, wrong := f.Edit([]byte(old), o)
-	out, ok := m.run(scriptOf(c, o))
-	got := m.tree()[strings.TrimPrefix(m.file(f.Path), m.root)]
+	out, ok := m.Run(scriptOf(c, o))
+	got := m.Tree()[strings.TrimPrefix(m.File(f.Path), m.Root)]
 	if f.Format == setup.JSON && strings.Contains(out, "python3 or jq") {
 		return // and it has told what to do by hand
 	}
@@ -251,8 +140,8 @@ func sameAsSetup(t *testing.T, m *machine, c setup.Client, f setup.File, old str
 		t.Fatalf("with %q: setup says %v, the script %q", old, wrong, out)
 	}
 	if wrong != nil {
-		if !maps.Equal(start, m.tree()) {
-			t.Errorf("the script says %q and changes something: %v", out, m.tree())
+		if !maps.Equal(start, m.Tree()) {
+			t.Errorf("the script says %q and changes something: %v", out, m.Tree())
 		}
 		return
 	}
@@ -265,16 +154,16 @@ func sameAsSetup(t *testing.T, m *machine, c setup.Client, f setup.File, old str
 	if len(old)%3 > 0 {
 		return // some will do for what follows, which is the same for all
 	}
-	if out, ok := m.run(scriptOf(c, o)); !ok || !strings.Contains(out, "already") {
+	if out, ok := m.Run(scriptOf(c, o)); !ok || !strings.Contains(out, "already") {
 		t.Errorf("a second time it says %q", out)
 	}
-	if out, ok := m.run(scriptOf(c, o), "--undo"); !ok || !maps.Equal(start, m.tree()) {
-		t.Errorf("undone with %q, %q has become %q", out, old, m.tree())
+	if out, ok := m.Run(scriptOf(c, o), "--undo"); !ok || !maps.Equal(start, m.Tree()) {
+		t.Errorf("undone with %q, %q has become %q", out, old, m.Tree())
 	}
 }
 
 func TestTheScriptsPassShellcheck(t *testing.T) {
-	shellcheck := need(t, "shellcheck")
+	shellcheck := shell.Need(t, "shellcheck")
 	o := defaults(t)
 	for _, c := range setup.Clients() {
 		text := byHand(c, o)
@@ -320,37 +209,37 @@ func dockerScript(t *testing.T) string {
 
 func TestADockerHostIsSetUpTwiceAndThenUndone(t *testing.T) {
 	script := dockerScript(t)
-	shells(t, func(t *testing.T, shell []string, path string) {
+	shell.Each(t, func(t *testing.T, sh []string, path string) {
 		for _, h := range hosts {
 			t.Run(h.name, func(t *testing.T) {
-				m := newMachine(t, shell, path)
+				m := newMachine(t, sh, path)
 				for name, text := range h.has {
-					m.write(name, text)
+					m.Write(name, text)
 				}
-				start := m.tree()
-				if out, ok := m.run(script, "--dry-run"); !ok || !strings.Contains(out, "HTTPS_PROXY="+relay) || !maps.Equal(start, m.tree()) {
-					t.Errorf("a dry run says %q and leaves %v", out, m.tree())
+				start := m.Tree()
+				if out, ok := m.Run(script, "--dry-run"); !ok || !strings.Contains(out, "HTTPS_PROXY="+relay) || !maps.Equal(start, m.Tree()) {
+					t.Errorf("a dry run says %q and leaves %v", out, m.Tree())
 				}
-				if out, ok := m.run(script); !ok || !strings.Contains(out, "wrote "+m.root+h.file) {
+				if out, ok := m.Run(script); !ok || !strings.Contains(out, "wrote "+m.Root+h.file) {
 					t.Fatalf("it says %q", out)
 				}
-				applied := m.tree()
+				applied := m.Tree()
 				if text := applied[h.file]; !strings.Contains(text, "HTTPS_PROXY="+relay) || !strings.HasPrefix(strings.TrimPrefix(text, "[Service]\n"), h.has[h.file]) {
 					t.Errorf("%s is %q", h.file, text)
 				}
-				if out, ok := m.run(script); !ok || !strings.Contains(out, "already") || !maps.Equal(applied, m.tree()) {
-					t.Errorf("the second time it says %q and leaves %v", out, m.tree())
+				if out, ok := m.Run(script); !ok || !strings.Contains(out, "already") || !maps.Equal(applied, m.Tree()) {
+					t.Errorf("the second time it says %q and leaves %v", out, m.Tree())
 				}
-				if calls, _ := os.ReadFile(m.calls); string(calls) != h.calls {
+				if calls := m.Called(); calls != h.calls {
 					t.Errorf("it calls %q, want %q once", calls, h.calls)
 				}
-				if out, ok := m.run(script, "--undo"); !ok || !maps.Equal(start, m.tree()) {
-					t.Errorf("undone with %q, it leaves %v", out, m.tree())
+				if out, ok := m.Run(script, "--undo"); !ok || !maps.Equal(start, m.Tree()) {
+					t.Errorf("undone with %q, it leaves %v", out, m.Tree())
 				}
-				if calls, _ := os.ReadFile(m.calls); string(calls) != h.calls+h.calls {
+				if calls := m.Called(); calls != h.calls+h.calls {
 					t.Errorf("with the undoing it calls %q", calls)
 				}
-				if out, ok := m.run(script, "--undo"); !ok || !strings.Contains(out, "nothing to undo") {
+				if out, ok := m.Run(script, "--undo"); !ok || !strings.Contains(out, "nothing to undo") {
 					t.Errorf("undone twice it says %q", out)
 				}
 			})
@@ -360,35 +249,35 @@ func TestADockerHostIsSetUpTwiceAndThenUndone(t *testing.T) {
 
 func TestWhatFailsLeavesNothingHalfDone(t *testing.T) {
 	script := dockerScript(t)
-	shells(t, func(t *testing.T, shell []string, path string) {
+	shell.Each(t, func(t *testing.T, sh []string, path string) {
 		for _, x := range []struct {
 			name, says string
-			spoil      func(*machine)
+			spoil      func(*shell.Host)
 			args       []string
 		}{
-			{"no Docker", "there is no docker here", func(m *machine) { os.RemoveAll(m.file("/lib")) }, nil},
-			{"Docker does not start", "docker does not start with the proxy", func(m *machine) { m.program("systemctl", `[ "$1" != restart ]`) }, nil},
-			{"a directory that is a file", "cannot be made", func(m *machine) { m.write("/etc/systemd/system/docker.service.d", "") }, nil},
-			{"no place for what was", "cannot be made", func(m *machine) { m.write("/var/lib/sluice-setup", "") }, nil},
-			{"a file that is a directory", "cannot be read", func(m *machine) { m.write("/etc/systemd/system/docker.service.d/http-proxy.conf/x", "") }, nil},
-			{"a line that cannot be read", "a quote is not closed", func(m *machine) {
-				m.write("/etc/systemd/system/docker.service.d/http-proxy.conf", "[Service]\nEnvironment=\"HTTP_PROXY=x\n")
+			{"no Docker", "there is no docker here", func(m *shell.Host) { os.RemoveAll(m.File("/lib")) }, nil},
+			{"Docker does not start", "docker does not start with the proxy", func(m *shell.Host) { m.Program("systemctl", `[ "$1" != restart ]`) }, nil},
+			{"a directory that is a file", "cannot be made", func(m *shell.Host) { m.Write("/etc/systemd/system/docker.service.d", "") }, nil},
+			{"no place for what was", "cannot be made", func(m *shell.Host) { m.Write("/var/lib/sluice-setup", "") }, nil},
+			{"a file that is a directory", "cannot be read", func(m *shell.Host) { m.Write("/etc/systemd/system/docker.service.d/http-proxy.conf/x", "") }, nil},
+			{"a line that cannot be read", "a quote is not closed", func(m *shell.Host) {
+				m.Write("/etc/systemd/system/docker.service.d/http-proxy.conf", "[Service]\nEnvironment=\"HTTP_PROXY=x\n")
 			}, nil},
-			{"an option that is none", "there is no option --now", func(*machine) {}, []string{"--now"}},
-			{"a place that is none", "the place here is not here", func(*machine) {}, []string{"--place", "here"}},
-			{"a place that is another's", "the place openrc is not here", func(*machine) {}, []string{"--place=openrc"}},
+			{"an option that is none", "there is no option --now", func(*shell.Host) {}, []string{"--now"}},
+			{"a place that is none", "the place here is not here", func(*shell.Host) {}, []string{"--place", "here"}},
+			{"a place that is another's", "the place openrc is not here", func(*shell.Host) {}, []string{"--place=openrc"}},
 		} {
 			t.Run(x.name, func(t *testing.T) {
-				m := newMachine(t, shell, path)
-				m.write("/run/systemd/system/x", "")
-				m.write("/lib/systemd/system/docker.service", "[Service]\n")
+				m := newMachine(t, sh, path)
+				m.Write("/run/systemd/system/x", "")
+				m.Write("/lib/systemd/system/docker.service", "[Service]\n")
 				x.spoil(m)
-				start := m.tree()
-				out, ok := m.run(script, x.args...)
+				start := m.Tree()
+				out, ok := m.Run(script, x.args...)
 				if ok || !strings.Contains(out, x.says) {
 					t.Errorf("it says %q", out)
 				}
-				if after := m.tree(); !maps.Equal(start, after) {
+				if after := m.Tree(); !maps.Equal(start, after) {
 					t.Errorf("it leaves %v\nwhere there was %v", after, start)
 				}
 			})
@@ -399,52 +288,52 @@ func TestWhatFailsLeavesNothingHalfDone(t *testing.T) {
 // What was changed behind the script's back is not thrown away.
 func TestWhatWasChangedSinceIsNotUndone(t *testing.T) {
 	script := dockerScript(t)
-	shells(t, func(t *testing.T, shell []string, path string) {
-		m := newMachine(t, shell, path)
-		m.write("/run/systemd/system/x", "")
-		m.write("/lib/systemd/system/docker.service", "[Service]\n")
-		m.run(script)
-		m.write(hosts[0].file, "[Service]\nEnvironment=\"MINE=1\"\n")
-		if out, ok := m.run(script, "--undo"); ok || !strings.Contains(out, "was changed since") {
+	shell.Each(t, func(t *testing.T, sh []string, path string) {
+		m := newMachine(t, sh, path)
+		m.Write("/run/systemd/system/x", "")
+		m.Write("/lib/systemd/system/docker.service", "[Service]\n")
+		m.Run(script)
+		m.Write(hosts[0].file, "[Service]\nEnvironment=\"MINE=1\"\n")
+		if out, ok := m.Run(script, "--undo"); ok || !strings.Contains(out, "was changed since") {
 			t.Errorf("it says %q", out)
 		}
-		if got := m.tree()[hosts[0].file]; !strings.Contains(got, "MINE=1") {
+		if got := m.Tree()[hosts[0].file]; !strings.Contains(got, "MINE=1") {
 			t.Errorf("the file is %q", got)
 		}
 	})
 }
 
 // dockerOf is a machine whose Docker reads a file that is there.
-func dockerOf(t *testing.T, shell []string, path string) (m *machine, file string) {
+func dockerOf(t *testing.T, sh []string, path string) (m *shell.Host, file string) {
 	t.Helper()
-	m = newMachine(t, shell, path)
+	m = newMachine(t, sh, path)
 	for name, text := range hosts[1].has {
-		m.write(name, text)
+		m.Write(name, text)
 	}
 	return m, hosts[1].file
 }
 
 func TestAScriptThatWasKilledIsGoneOnWithOrUndone(t *testing.T) {
 	script := dockerScript(t)
-	shells(t, func(t *testing.T, shell []string, path string) {
+	shell.Each(t, func(t *testing.T, sh []string, path string) {
 		// restorecon is called when a file is in its place, systemctl when all are.
 		for _, killer := range []string{"restorecon", "systemctl"} {
 			for _, again := range []bool{false, true} {
-				m, file := dockerOf(t, shell, path)
-				start := m.tree()
-				m.program(killer, "kill -9 $PPID")
-				if out, ok := m.run(script); ok || m.tree()[file] == start[file] {
+				m, file := dockerOf(t, sh, path)
+				start := m.Tree()
+				m.Program(killer, "kill -9 $PPID")
+				if out, ok := m.Run(script); ok || m.Tree()[file] == start[file] {
 					t.Fatalf("%s does not kill it in the middle, it says %q", killer, out)
 				}
-				m.program(killer, `echo "${0##*/} $*" >>"`+m.calls+`"`)
+				m.Telling(killer)
 				if again {
-					out, ok := m.run(script)
-					if calls, _ := os.ReadFile(m.calls); !ok || !strings.Contains(string(calls), "systemctl restart docker") {
+					out, ok := m.Run(script)
+					if calls := m.Called(); !ok || !strings.Contains(calls, "systemctl restart docker") {
 						t.Errorf("run again after %s, it says %q and calls %q", killer, out, calls)
 					}
 				}
-				if out, ok := m.run(script, "--undo"); !ok || !maps.Equal(start, m.tree()) {
-					t.Errorf("killed by %s (run again: %v) and undone with %q, it leaves %v", killer, again, out, m.tree())
+				if out, ok := m.Run(script, "--undo"); !ok || !maps.Equal(start, m.Tree()) {
+					t.Errorf("killed by %s (run again: %v) and undone with %q, it leaves %v", killer, again, out, m.Tree())
 				}
 			}
 		}
@@ -455,48 +344,48 @@ func TestASecondRunThatFailsLeavesTheFirstToBeUndone(t *testing.T) {
 	c, _ := setup.Lookup("docker")
 	script := dockerScript(t)
 	other := scriptOf(c, setup.Options{Proxy: proxyURL(t, "http://other.example:3128")})
-	shells(t, func(t *testing.T, shell []string, path string) {
-		m, _ := dockerOf(t, shell, path)
-		start := m.tree()
-		m.run(script)
-		m.program("systemctl", "! grep -q other "+m.file(hosts[1].file))
-		if out, ok := m.run(other); ok || !strings.Contains(out, "does not start") {
+	shell.Each(t, func(t *testing.T, sh []string, path string) {
+		m, _ := dockerOf(t, sh, path)
+		start := m.Tree()
+		m.Run(script)
+		m.Program("systemctl", "! grep -q other "+m.File(hosts[1].file))
+		if out, ok := m.Run(other); ok || !strings.Contains(out, "does not start") {
 			t.Fatalf("the second run says %q", out)
 		}
-		if out, ok := m.run(script, "--undo"); !ok || !maps.Equal(start, m.tree()) {
-			t.Errorf("undone with %q, it leaves %v", out, m.tree())
+		if out, ok := m.Run(script, "--undo"); !ok || !maps.Equal(start, m.Tree()) {
+			t.Errorf("undone with %q, it leaves %v", out, m.Tree())
 		}
 	})
 }
 
 func TestWhatWasKeptOfOnePlaceIsNotLostToAnother(t *testing.T) {
 	script := dockerScript(t)
-	shells(t, func(t *testing.T, shell []string, path string) {
-		m, _ := dockerOf(t, shell, path)
-		start := m.tree()
-		m.run(script)
-		if out, ok := m.run(script, "--place", "systemd"); ok || !strings.Contains(out, "another place before, sysconfig") {
+	shell.Each(t, func(t *testing.T, sh []string, path string) {
+		m, _ := dockerOf(t, sh, path)
+		start := m.Tree()
+		m.Run(script)
+		if out, ok := m.Run(script, "--place", "systemd"); ok || !strings.Contains(out, "another place before, sysconfig") {
 			t.Errorf("it says %q", out)
 		}
-		if out, ok := m.run(script, "--undo"); !ok || !maps.Equal(start, m.tree()) {
-			t.Errorf("undone with %q, it leaves %v", out, m.tree())
+		if out, ok := m.Run(script, "--undo"); !ok || !maps.Equal(start, m.Tree()) {
+			t.Errorf("undone with %q, it leaves %v", out, m.Tree())
 		}
 	})
 }
 
 func TestASecretIsPutBackAsASecret(t *testing.T) {
 	script := dockerScript(t)
-	shells(t, func(t *testing.T, shell []string, path string) {
-		m, file := dockerOf(t, shell, path)
-		if err := os.Chmod(m.file(file), 0o600); err != nil {
+	shell.Each(t, func(t *testing.T, sh []string, path string) {
+		m, file := dockerOf(t, sh, path)
+		if err := os.Chmod(m.File(file), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		m.run(script)
-		if err := os.Remove(m.file(file)); err != nil {
+		m.Run(script)
+		if err := os.Remove(m.File(file)); err != nil {
 			t.Fatal(err)
 		}
-		out, _ := m.run(script, "--undo")
-		if info, err := os.Stat(m.file(file)); err != nil || info.Mode() != 0o600 {
+		out, _ := m.Run(script, "--undo")
+		if info, err := os.Stat(m.File(file)); err != nil || info.Mode() != 0o600 {
 			t.Errorf("undone with %q, it is %v (%v), want mode 0600", out, info, err)
 		}
 	})
@@ -505,23 +394,23 @@ func TestASecretIsPutBackAsASecret(t *testing.T) {
 // A download that breaks off anywhere does nothing.
 func TestAScriptThatBreaksOffDoesNothing(t *testing.T) {
 	script := dockerScript(t)
-	shells(t, func(t *testing.T, shell []string, path string) {
-		m := newMachine(t, shell, path)
-		m.write("/run/systemd/system/x", "")
-		m.write("/lib/systemd/system/docker.service", "[Service]\n")
-		start := m.tree()
+	shell.Each(t, func(t *testing.T, sh []string, path string) {
+		m := newMachine(t, sh, path)
+		m.Write("/run/systemd/system/x", "")
+		m.Write("/lib/systemd/system/docker.service", "[Service]\n")
+		start := m.Tree()
 		end := len(strings.TrimSuffix(script, " }\n"))
 		cuts := []int{0, len(script) / 4, len(script) / 2}
 		for i := end - 60; i < end; i++ {
 			cuts = append(cuts, i)
 		}
 		for _, at := range cuts {
-			m.run(script[:at])
-			if after := m.tree(); !maps.Equal(start, after) {
+			m.Run(script[:at])
+			if after := m.Tree(); !maps.Equal(start, after) {
 				t.Fatalf("cut behind %q it leaves %v", script[max(0, at-40):at], after)
 			}
 		}
-		if _, err := os.Stat(m.calls); err == nil {
+		if m.Called() != "" {
 			t.Error("a part of the script restarts something")
 		}
 	})
@@ -559,23 +448,21 @@ func TestEveryClientThatMattersHasAScript(t *testing.T) {
 }
 
 func TestWhereThereIsNoPythonJQMergesJSON(t *testing.T) {
-	jq := need(t, "jq")
+	jq := shell.Need(t, "jq")
 	o := defaults(t)
 	c, _ := setup.Lookup("compose")
-	shells(t, func(t *testing.T, shell []string, path string) {
-		if filepath.Base(shell[0]) != "ash" {
+	shell.Each(t, func(t *testing.T, sh []string, path string) {
+		if filepath.Base(sh[0]) != "ash" {
 			return // its system has python3
 		}
 		for _, old := range before[setup.JSON] {
-			m := newMachine(t, shell, path)
-			if err := os.Symlink(jq, filepath.Join(m.bin, "jq")); err != nil {
-				t.Fatal(err)
-			}
+			m := newMachine(t, sh, path)
+			m.Link(jq)
 			f := c.Places[0].Files[0]
 			want, wrong := f.Edit([]byte(old), o)
-			m.write(f.Path, old)
-			out, ok := m.run(scriptOf(alone(c, c.Places[0]), o))
-			got := m.tree()[strings.TrimPrefix(m.file(f.Path), m.root)]
+			m.Write(f.Path, old)
+			out, ok := m.Run(scriptOf(alone(c, c.Places[0]), o))
+			got := m.Tree()[strings.TrimPrefix(m.File(f.Path), m.Root)]
 			if ok != (wrong == nil) {
 				t.Errorf("with %q: setup says %v, the script %q", old, wrong, out)
 			} else if ok && canonical(t, got) != canonical(t, string(want)) {

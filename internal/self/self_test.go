@@ -11,6 +11,7 @@ import (
 
 	"sluice/acl"
 	"sluice/forward"
+	"sluice/internal/lab/shell"
 	"sluice/internal/presets"
 	"sluice/internal/setup"
 )
@@ -146,7 +147,7 @@ func TestAnswersAreBounded(t *testing.T) {
 
 // The file is run by a JavaScript engine, as a browser would.
 func TestAPACFileSendsTheProxyWhatItLetsThrough(t *testing.T) {
-	need(t, "node")
+	shell.Need(t, "node")
 	some := dockerHosts
 	some.To = append(some.To, ".example.org", "203.0.113.0/24", "198.51.100.9", "Müller.example")
 	for name, x := range map[string]struct {

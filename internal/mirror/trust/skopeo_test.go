@@ -11,14 +11,15 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/lab/shell"
 	"sluice/internal/mirror/authority"
 )
 
 // A program that was set up asks the mirror for what it calls by the registry's name, and
 // trusts what it says there.
 func TestSkopeoGetsAnImageByTheMirror(t *testing.T) {
-	skopeo := need(t, "skopeo")
-	need(t, "dash")
+	skopeo := shell.Need(t, "skopeo")
+	shell.Need(t, "dash")
 	a, err := authority.Open(t.TempDir(), []string{"127.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
@@ -44,12 +45,12 @@ func TestSkopeoGetsAnImageByTheMirror(t *testing.T) {
 	m.Host, m.CA = server.Listener.Addr().(*net.TCPAddr).String(), a.PEM()
 
 	host := newMachine(t, []string{"dash"}, os.Getenv("PATH"))
-	if out, ok := host.run(script(t, "podman", m), "--place", "user"); !ok {
+	if out, ok := host.Run(script(t, "podman", m), "--place", "user"); !ok {
 		t.Fatal(out)
 	}
 	cmd := exec.Command(skopeo, "inspect", "--raw", "docker://docker.io/library/story:latest")
 	// Nothing but the mirror is reached: the registry itself is behind a proxy that is not there.
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + host.root + "/home", "XDG_RUNTIME_DIR=" + t.TempDir(), "HTTPS_PROXY=http://127.0.0.1:1", "NO_PROXY=127.0.0.1"}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + host.Root + "/home", "XDG_RUNTIME_DIR=" + t.TempDir(), "HTTPS_PROXY=http://127.0.0.1:1", "NO_PROXY=127.0.0.1"}
 	out, err := cmd.CombinedOutput()
 	if err != nil || string(out) != manifest {
 		t.Errorf("%v: %s", err, out)

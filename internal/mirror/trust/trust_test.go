@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/BurntSushi/toml"
+
+	"sluice/internal/lab/shell"
 )
 
 // wants are the files that a script leaves, and what calls it makes.
@@ -66,34 +68,34 @@ func asRoot(t *testing.T, name string) {
 
 func TestAHostIsSetUpTwiceAndThenUndone(t *testing.T) {
 	m := aMirror(t)
-	shells(t, func(t *testing.T, shell []string, path string) {
+	shells(t, func(t *testing.T, sh []string, path string) {
 		for _, x := range all(m) {
 			t.Run(x.name, func(t *testing.T) {
 				asRoot(t, x.name)
-				host := newMachine(t, shell, path)
-				host.write("/usr/share/ca-certificates/x", "")
+				host := newMachine(t, sh, path)
+				host.Write("/usr/share/ca-certificates/x", "")
 				text := script(t, x.name, m)
-				start := host.tree()
-				if out, ok := host.run(text, "--dry-run"); !ok || !maps.Equal(start, host.tree()) {
-					t.Errorf("a dry run says %q and leaves %v", out, host.tree())
+				start := host.Tree()
+				if out, ok := host.Run(text, "--dry-run"); !ok || !maps.Equal(start, host.Tree()) {
+					t.Errorf("a dry run says %q and leaves %v", out, host.Tree())
 				}
-				if out, ok := host.run(text); !ok || !strings.Contains(out, x.says) {
+				if out, ok := host.Run(text); !ok || !strings.Contains(out, x.says) {
 					t.Fatalf("it says %q", out)
 				}
 				for path, part := range x.files {
-					if got := host.read(path); !strings.Contains(got, part) {
+					if got := host.Read(path); !strings.Contains(got, part) {
 						t.Errorf("%s is %q", path, got)
 					}
 				}
-				applied := host.tree()
-				if out, ok := host.run(text); !ok || !strings.Contains(out, "already") || !maps.Equal(applied, host.tree()) {
+				applied := host.Tree()
+				if out, ok := host.Run(text); !ok || !strings.Contains(out, "already") || !maps.Equal(applied, host.Tree()) {
 					t.Errorf("the second time it says %q", out)
 				}
-				if got := host.called(); got != x.calls {
+				if got := host.Called(); got != x.calls {
 					t.Errorf("it calls %q, want %q", got, x.calls)
 				}
-				if out, ok := host.run(text, "--undo"); !ok || !maps.Equal(start, host.tree()) {
-					t.Errorf("undone with %q, it leaves %v", out, host.tree())
+				if out, ok := host.Run(text, "--undo"); !ok || !maps.Equal(start, host.Tree()) {
+					t.Errorf("undone with %q, it leaves %v", out, host.Tree())
 				}
 			})
 		}
@@ -104,8 +106,8 @@ func TestAHostIsSetUpTwiceAndThenUndone(t *testing.T) {
 // description that it is made from.
 func TestTheDaemonsFileKeepsWhatIsThere(t *testing.T) {
 	m := aMirror(t)
-	need(t, "dash")
-	need(t, "python3")
+	shell.Need(t, "dash")
+	shell.Need(t, "python3")
 	description := m.docker()
 	file := description.Places[0].Files[1]
 	without := func(program string) string { // PATH without a program
@@ -132,24 +134,24 @@ func TestTheDaemonsFileKeepsWhatIsThere(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("%s, text %d", by, i), func(t *testing.T) {
 				host := newMachine(t, []string{"dash"}, path)
-				host.write("/etc/docker/daemon.json", text)
-				start := host.tree()
+				host.Write("/etc/docker/daemon.json", text)
+				start := host.Tree()
 				want, wrong := file.Edit([]byte(text), m.options())
-				out, ok := host.run(script(t, "docker", m))
+				out, ok := host.Run(script(t, "docker", m))
 				if ok != (wrong == nil) {
 					t.Fatalf("with %s the description says %v, the script %q", text, wrong, out)
 				}
 				if wrong != nil {
-					if !maps.Equal(start, host.tree()) || host.called() != "" {
+					if !maps.Equal(start, host.Tree()) || host.Called() != "" {
 						t.Errorf("it says %q and changes something", out)
 					}
 					return
 				}
-				if got := host.read("/etc/docker/daemon.json"); compact(t, got) != compact(t, string(want)) {
+				if got := host.Read("/etc/docker/daemon.json"); compact(t, got) != compact(t, string(want)) {
 					t.Errorf("of %s the script makes %s, the description %s", text, got, want)
 				}
-				if out, ok := host.run(script(t, "docker", m), "--undo"); !ok || host.read("/etc/docker/daemon.json") != text {
-					t.Errorf("undone with %q it is %q", out, host.read("/etc/docker/daemon.json"))
+				if out, ok := host.Run(script(t, "docker", m), "--undo"); !ok || host.Read("/etc/docker/daemon.json") != text {
+					t.Errorf("undone with %q it is %q", out, host.Read("/etc/docker/daemon.json"))
 				}
 			})
 		}
@@ -171,31 +173,31 @@ func compact(t *testing.T, text string) string {
 
 func TestWhatFailsLeavesNothingHalfDone(t *testing.T) {
 	m := aMirror(t)
-	shells(t, func(t *testing.T, shell []string, path string) {
+	shells(t, func(t *testing.T, sh []string, path string) {
 		for _, x := range []struct {
 			name, script, says string
-			spoil              func(*machine)
+			spoil              func(*shell.Host)
 		}{
-			{"no docker", "docker", "there is no docker here", func(h *machine) { os.RemoveAll(h.root + "/lib") }},
-			{"dockerd does not start", "docker", "docker does not start with the mirror", func(h *machine) { h.program("systemctl", "false") }},
-			{"a mirror among dockerd's options", "docker", "take it out there first", func(h *machine) {
-				h.write("/var/run/docker.pid", "4711")
-				h.write("/proc/4711/cmdline", "dockerd\x00--registry-mirror=https://other.example\x00")
+			{"no docker", "docker", "there is no docker here", func(h *shell.Host) { os.RemoveAll(h.Root + "/lib") }},
+			{"dockerd does not start", "docker", "docker does not start with the mirror", func(h *shell.Host) { h.Program("systemctl", "false") }},
+			{"a mirror among dockerd's options", "docker", "take it out there first", func(h *shell.Host) {
+				h.Write("/var/run/docker.pid", "4711")
+				h.Write("/proc/4711/cmdline", "dockerd\x00--registry-mirror=https://other.example\x00")
 			}},
-			{"hosts.toml of somebody else", "containerd", "somebody else has written it", func(h *machine) {
-				h.write("/etc/containerd/certs.d/ghcr.io/hosts.toml", "server = \"https://mine.example\"\n")
+			{"hosts.toml of somebody else", "containerd", "somebody else has written it", func(h *shell.Host) {
+				h.Write("/etc/containerd/certs.d/ghcr.io/hosts.toml", "server = \"https://mine.example\"\n")
 			}},
-			{"no store of authorities", "docker-transparent", "there is no docker-transparent here", func(*machine) {}},
+			{"no store of authorities", "docker-transparent", "there is no docker-transparent here", func(*shell.Host) {}},
 		} {
 			t.Run(x.name, func(t *testing.T) {
-				host := newMachine(t, shell, path)
+				host := newMachine(t, sh, path)
 				x.spoil(host)
-				start := host.tree()
-				out, ok := host.run(script(t, x.script, m))
+				start := host.Tree()
+				out, ok := host.Run(script(t, x.script, m))
 				if ok || !strings.Contains(out, x.says) {
 					t.Errorf("it says %q", out)
 				}
-				if after := host.tree(); !maps.Equal(start, after) {
+				if after := host.Tree(); !maps.Equal(start, after) {
 					t.Errorf("it leaves %v\nwhere there was %v", after, start)
 				}
 			})
@@ -205,27 +207,27 @@ func TestWhatFailsLeavesNothingHalfDone(t *testing.T) {
 
 func TestEachSystemHasItsStoreOfAuthorities(t *testing.T) {
 	m := aMirror(t)
-	shells(t, func(t *testing.T, shell []string, path string) {
+	shells(t, func(t *testing.T, sh []string, path string) {
 		for dir, want := range map[string][2]string{
 			"/usr/share/ca-certificates":       {"/usr/local/share/ca-certificates/sluice-mirror.crt", "update-ca-certificates --fresh\n"},
 			"/etc/pki/ca-trust/source/anchors": {"/etc/pki/ca-trust/source/anchors/sluice-mirror.crt", "update-ca-trust extract\n"},
 			"/etc/pki/trust/anchors":           {"/etc/pki/trust/anchors/sluice-mirror.pem", "update-ca-certificates --fresh\n"},
 		} {
-			host := newMachine(t, shell, path)
-			host.write(dir+"/x", "")
-			if out, ok := host.run(script(t, "docker-transparent", m)); !ok || host.read(want[0]) != string(m.CA) || !strings.HasPrefix(host.called(), want[1]) {
-				t.Errorf("with %s it says %q and calls %q", dir, out, host.called())
+			host := newMachine(t, sh, path)
+			host.Write(dir+"/x", "")
+			if out, ok := host.Run(script(t, "docker-transparent", m)); !ok || host.Read(want[0]) != string(m.CA) || !strings.HasPrefix(host.Called(), want[1]) {
+				t.Errorf("with %s it says %q and calls %q", dir, out, host.Called())
 			}
 		}
 	})
 }
 
 func TestContainerdWithoutTheDirectoryIsToldWhatToWrite(t *testing.T) {
-	need(t, "dash")
+	shell.Need(t, "dash")
 	host := newMachine(t, []string{"dash"}, os.Getenv("PATH"))
-	host.program("containerd", `echo 'config_path = ""'`)
-	host.program("sleep", "")
-	if out, ok := host.run(script(t, "containerd", aMirror(t))); ok || !strings.Contains(out, "/etc/containerd/config.toml has to say") {
+	host.Program("containerd", `echo 'config_path = ""'`)
+	host.Program("sleep", "")
+	if out, ok := host.Run(script(t, "containerd", aMirror(t))); ok || !strings.Contains(out, "/etc/containerd/config.toml has to say") {
 		t.Errorf("it says %q", out)
 	}
 }
@@ -277,7 +279,7 @@ func TestTheFilesAreTOML(t *testing.T) {
 }
 
 func TestTheScriptsPassShellcheck(t *testing.T) {
-	shellcheck := need(t, "shellcheck")
+	shellcheck := shell.Need(t, "shellcheck")
 	m := aMirror(t)
 	for _, name := range Names(m) {
 		cmd := exec.Command(shellcheck, "-s", "sh", "-")
@@ -323,13 +325,13 @@ func TestThereIsNoScriptForWhatTheMirrorDoesNotDo(t *testing.T) {
 func TestAMirrorThatAsksForAPasswordIsNoneOfDockerHubForDocker(t *testing.T) {
 	m := aMirror(t)
 	m.Login = true
-	shells(t, func(t *testing.T, shell []string, path string) {
-		host := newMachine(t, shell, path)
-		out, ok := host.run(script(t, "docker", m))
-		if _, err := os.Stat(host.root + "/etc/docker/daemon.json"); !ok || err == nil || !strings.Contains(out, "docker login "+at) {
+	shells(t, func(t *testing.T, sh []string, path string) {
+		host := newMachine(t, sh, path)
+		out, ok := host.Run(script(t, "docker", m))
+		if _, err := os.Stat(host.Root + "/etc/docker/daemon.json"); !ok || err == nil || !strings.Contains(out, "docker login "+at) {
 			t.Errorf("it says %q, and of daemon.json %v", out, err)
 		}
-		if !strings.Contains(host.read("/etc/docker/certs.d/"+at+"/ca.crt"), "BEGIN CERTIFICATE") {
+		if !strings.Contains(host.Read("/etc/docker/certs.d/"+at+"/ca.crt"), "BEGIN CERTIFICATE") {
 			t.Error("dockerd does not trust it")
 		}
 	})
