@@ -269,13 +269,14 @@ type site struct {
 	size      int64
 	patience  time.Duration
 	whole     time.Duration
+	timeout   time.Duration // of registries that are added
 	upstreams map[string]pull.Upstream
 }
 
 // newSite returns the mirror of one registry, docker.io.
 func newSite(t testing.TB, hub *registry, own bool) *site {
 	t.Helper()
-	s := &site{t: t, clock: new(clock), dir: t.TempDir(), size: 1 << 30, upstreams: make(map[string]pull.Upstream)}
+	s := &site{t: t, clock: new(clock), dir: t.TempDir(), size: 1 << 30, timeout: 10 * time.Second, upstreams: make(map[string]pull.Upstream)}
 	s.start()
 	t.Cleanup(s.stop)
 	s.add("docker.io", hub.URL, own)
@@ -318,7 +319,7 @@ func (s *site) add(name, at string, own bool) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	o := upstream.Options{Name: name, URL: u, Timeout: 10 * time.Second, Idle: 5 * time.Second,
+	o := upstream.Options{Name: name, URL: u, Timeout: s.timeout, Idle: 5 * time.Second,
 		Dialer: &egress.Dialer{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}
 	if own {
 		o.Username, o.PasswordFile = "mirror", filepath.Join(s.dir, "password")
