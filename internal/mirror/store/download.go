@@ -243,7 +243,7 @@ func (d *download) create() error {
 	}
 	flag := os.O_RDWR | os.O_CREATE | os.O_EXCL
 	f, err := d.store.root.OpenFile(d.name, flag, fileMode)
-	if errors.Is(err, fs.ErrExist) && d.clear() == nil {
+	if errors.Is(err, fs.ErrExist) && d.clear() == nil || isGone(err) && mkdirAll(d.store.root, partialDir) == nil {
 		f, err = d.store.root.OpenFile(d.name, flag, fileMode)
 	}
 	d.file = f

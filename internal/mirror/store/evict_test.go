@@ -239,3 +239,18 @@ func TestTheTimeOfUseIsWrittenOnceInAWhile(t *testing.T) {
 		t.Errorf("written at each use: %s, then %s", first, got)
 	}
 }
+
+func TestATimeOfUseThatIsYetToComeKeepsNothingForGood(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, 300<<10)
+	old := put(t, s, 1, 100<<10)
+	s.Close()
+	if err := os.Chtimes(filepath.Join(dir, blobPath(old)), time.Now().AddDate(50, 0, 0), time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, 300<<10)
+	a, b, c := put(t, s, 2, 100<<10), put(t, s, 3, 100<<10), put(t, s, 4, 100<<10)
+	if got := there(s, old, a, b, c); got != "0111" {
+		t.Error(got)
+	}
+}

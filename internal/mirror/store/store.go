@@ -116,7 +116,12 @@ func (s *Store) load() error {
 	if err != nil {
 		return err
 	}
-	for _, f := range found.files {
+	now := time.Now()
+	for i := range found.files {
+		f := &found.files[i]
+		if f.used.After(now) { // by a clock that was ahead: what is used now would go before it
+			f.used = now
+		}
 		// A part of nothing, or of what is there as a whole.
 		if s.index.entries[f.digest] != nil || !f.whole && f.size == 0 {
 			if err := s.root.Remove(f.path()); err != nil {

@@ -117,3 +117,15 @@ func TestAPartThatGrowsBeyondWhatWasWrittenIsNotKept(t *testing.T) {
 	}
 	agree(t, s, dir)
 }
+
+func TestADirectoryOfPartsThatWasRemovedIsMadeAgain(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, 1<<20)
+	for _, name := range []string{blobsDir, partialDir, repositoriesDir} {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustFetch(t, s, noise(1, 200<<10))
+	agree(t, s, dir)
+}
