@@ -19,6 +19,10 @@ import (
 // thousand. Registries give their longer lists in pages.
 const maxList = 16 << 20
 
+// smallList is what is read of a list without a place among the large ones: more than a
+// thousand tags, which is what pages have.
+const smallList = 128 << 10
+
 // tags answers tags/list. Lists are passed on, never kept.
 func (x *exchange) tags(req pull.Request) error {
 	n, err := x.numberOfTags()
@@ -28,25 +32,23 @@ func (x *exchange) tags(req pull.Request) error {
 	var list struct {
 		Tags []string `json:"tags"`
 	}
-	upstream, err := x.list(req, "tags/list", maxList, &list)
+	body, err := x.list(req, "tags/list", maxList, &list, func(upstream http.Header) any {
+		tags, cut := x.pageOf(list.Tags, n)
+		switch {
+		case n == 0:
+		case cut:
+			x.setLink("tags/list", url.Values{"n": {strconv.Itoa(n)}, "last": {tags[n-1]}})
+		default:
+			x.linkOn(upstream, "tags/list")
+		}
+		// The name is the one that was asked for: clients compare.
+		return struct {
+			Name string   `json:"name"`
+			Tags []string `json:"tags"`
+		}{x.route.name, tags}
+	})
 	if err != nil {
 		return err
-	}
-	tags, cut := x.pageOf(list.Tags, n)
-	switch {
-	case n == 0:
-	case cut:
-		x.setLink("tags/list", url.Values{"n": {strconv.Itoa(n)}, "last": {tags[n-1]}})
-	default:
-		x.linkOn(upstream, "tags/list")
-	}
-	// The name is the one that was asked for: clients compare.
-	body, err := json.Marshal(struct {
-		Name string   `json:"name"`
-		Tags []string `json:"tags"`
-	}{x.route.name, tags})
-	if err != nil {
-		return fmt.Errorf("tags of %s: %w", req.Repo, err)
 	}
 	x.w.Header().Set("Content-Type", "application/json")
 	return x.write(body)
@@ -102,24 +104,22 @@ type index struct {
 func (x *exchange) referrers(req pull.Request) error {
 	path := "referrers/" + string(req.Ref.Digest)
 	var list index
-	upstream, err := x.list(req, path, oci.MaxManifest, &list)
+	body, err := x.list(req, path, oci.MaxManifest, &list, func(upstream http.Header) any {
+		list.SchemaVersion, list.MediaType = 2, oci.TypeIndex
+		if list.Manifests == nil {
+			list.Manifests = []json.RawMessage{}
+		}
+		if types := x.values["artifactType"]; len(types) == 1 && types[0] != "" {
+			if !applied(upstream, "artifactType") {
+				list.Manifests = slices.DeleteFunc(list.Manifests, func(d json.RawMessage) bool { return artifactType(d) != types[0] })
+			}
+			x.w.Header().Set("OCI-Filters-Applied", "artifactType")
+		}
+		x.linkOn(upstream, path)
+		return list
+	})
 	if err != nil {
 		return err
-	}
-	list.SchemaVersion, list.MediaType = 2, oci.TypeIndex
-	if list.Manifests == nil {
-		list.Manifests = []json.RawMessage{}
-	}
-	if types := x.values["artifactType"]; len(types) == 1 && types[0] != "" {
-		if !applied(upstream, "artifactType") {
-			list.Manifests = slices.DeleteFunc(list.Manifests, func(d json.RawMessage) bool { return artifactType(d) != types[0] })
-		}
-		x.w.Header().Set("OCI-Filters-Applied", "artifactType")
-	}
-	x.linkOn(upstream, path)
-	body, err := json.Marshal(list)
-	if err != nil {
-		return fmt.Errorf("referrers of %s: %w", req.Ref, err)
 	}
 	x.w.Header().Set("Content-Type", oci.TypeIndex)
 	return x.write(body)
@@ -137,16 +137,29 @@ func artifactType(descriptor json.RawMessage) string {
 	return d.ArtifactType
 }
 
-// list fetches a JSON object of at most limit bytes, and returns the upstream's header.
-func (x *exchange) list(req pull.Request, path string, limit int64, into any) (http.Header, error) {
+// list fetches a JSON object of at most limit bytes, and returns the body of the answer
+// that is made of it. Only so many large ones are taken apart at the same time: each
+// takes several times its length of memory, and any client may ask for them.
+func (x *exchange) list(req pull.Request, path string, limit int64, into any, answer func(upstream http.Header) any) ([]byte, error) {
 	req.Head = false // the length of the answer is only known when it has been made
-	resp, err := x.Mirror.Passed(x.r.Context(), req, path, x.passedQuery().Encode())
+	ctx := x.r.Context()
+	resp, err := x.Mirror.Passed(ctx, req, path, x.passedQuery().Encode())
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
 	x.record.How = record.Passed
-	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, smallList))
+	if err == nil && len(body) == smallList {
+		leave, full := x.Mirror.EnterLarge(ctx)
+		if full != nil {
+			return nil, full
+		}
+		defer leave()
+		var rest []byte
+		rest, err = io.ReadAll(io.LimitReader(resp.Body, limit+1-smallList))
+		body = append(body, rest...)
+	}
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("read %s of %s: %w", path, req.Repo, err)
@@ -156,5 +169,9 @@ func (x *exchange) list(req pull.Request, path string, limit int64, into any) (h
 	if err := json.Unmarshal(body, into); err != nil {
 		return nil, oci.Errorf(http.StatusBadGateway, oci.Unknown, "the registry's answer is not what it should be").Because(err)
 	}
-	return resp.Header, nil
+	made, err := json.Marshal(answer(resp.Header))
+	if err != nil {
+		return nil, fmt.Errorf("%s of %s: %w", path, req.Repo, err)
+	}
+	return made, nil
 }

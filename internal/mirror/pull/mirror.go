@@ -16,7 +16,7 @@ import (
 // New returns a mirror that mirrors nothing yet: see Swap. The store is the caller's
 // to close, after the mirror.
 func New(s *store.Store, o Options) *Mirror {
-	m := &Mirror{store: s, log: o.Log, now: o.Now, patience: cmp.Or(o.Patience, defaultPatience), whole: cmp.Or(o.Whole, defaultWhole)}
+	m := &Mirror{store: s, log: o.Log, now: o.Now, patience: cmp.Or(o.Patience, defaultPatience), whole: cmp.Or(o.Whole, defaultWhole), large: make(chan struct{}, maxLarge)}
 	if m.log == nil {
 		m.log = zap.NewNop()
 	}

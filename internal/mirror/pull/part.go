@@ -68,6 +68,20 @@ func (m *Mirror) Passed(ctx context.Context, r Request, path, query string) (*ht
 	return resp, nil
 }
 
+// maxLarge is how many large answers are in memory at the same time.
+const maxLarge = 4
+
+// EnterLarge waits for a place for what Passed has returned, if that is to be read into
+// memory and is large. Call leave when it is no longer there. The error is ctx's.
+func (m *Mirror) EnterLarge(ctx context.Context) (leave func(), err error) {
+	select {
+	case m.large <- struct{}{}:
+		return func() { <-m.large }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
 // wholeSize returns the size of the whole content that an answer is of; -1: not said.
 func wholeSize(resp *http.Response) int64 {
 	if resp.StatusCode != http.StatusPartialContent {

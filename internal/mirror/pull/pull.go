@@ -144,6 +144,7 @@ type Mirror struct {
 	transfers transfers
 	patience  time.Duration
 	whole     time.Duration
+	large     chan struct{} // a place for each large answer
 	slow      slow
 }
 
