@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -174,7 +176,17 @@ func TestTheUpstreamsPasswordStaysBeneathTLS(t *testing.T) {
 	}
 }
 
+// net/http reads them once in a process, so that this has a process of its own.
 func TestProxiesOfTheEnvironmentAreNotFollowed(t *testing.T) {
+	const alone = "TEST_OF_PROXIES_ALONE"
+	if os.Getenv(alone) == "" {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
+		cmd.Env = append(os.Environ(), alone+"=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
 	w := newWorld(t)
 	proxy := w.serveOn(t, "http", allowed, nil)
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"} {
