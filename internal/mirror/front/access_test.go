@@ -219,7 +219,7 @@ func TestAPrivateRepositoryIsForThoseWhomARuleNamesForIt(t *testing.T) {
 		path = "/v2/ghcr.io/acme/app/" + path
 		named.want(named.get(path), http.StatusOK)
 		// A page in the browser of that client is not that client.
-		for _, header := range [][]string{{"Origin", "http://evil.example"}, {"Sec-Fetch-Site", "same-origin"}, {"User-Agent", "Mozilla/5.0"}} {
+		for _, header := range [][]string{{"Origin", "http://evil.example"}, {"Sec-Fetch-Site", "same-origin"}, {"User-Agent", "Mozilla/5.0"}, {"Accept-Language", "*"}} {
 			if a := named.get(path, header...); a.StatusCode/100 != 4 || strings.Contains(string(a.body), "layer") {
 				t.Errorf("%s with %q: %d", path, header, a.StatusCode)
 			}

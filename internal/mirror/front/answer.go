@@ -26,10 +26,13 @@ func (x *exchange) harden() {
 // fromBrowser tells whether a page in a browser sent the request. Registries' clients
 // have none of these fields. A page elsewhere can make the browser of a machine that
 // a rule names send requests here, under a name of the page's own that leads to this
-// address; it must not get at what that machine may have although it is private.
+// address; it must not get at what that machine may have although it is private. To
+// such a name by http browsers send neither Origin nor Sec-Fetch, and in some the page
+// chooses the User-Agent. What languages the user reads it cannot leave out (Fetch,
+// section 4).
 func fromBrowser(r *http.Request) bool {
 	for name := range r.Header {
-		if name == "Origin" || strings.HasPrefix(name, "Sec-Fetch-") {
+		if name == "Origin" || name == "Accept-Language" || strings.HasPrefix(name, "Sec-Fetch-") {
 			return true
 		}
 	}
