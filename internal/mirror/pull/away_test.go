@@ -187,6 +187,19 @@ func TestTheMirrorsAccountPullsWhatEverybodyMay(t *testing.T) {
 	if _, how := s.manifest("busybox:1", named); how != pull.Miss {
 		t.Errorf("for whom a rule names: %s", how)
 	}
+	// That it was public was long ago: it may be private now.
+	secret, _ := hub.image("library/alpine", "3", noise(4, 1000))
+	hub.repo("library/alpine").private = []string{"mirror"}
+	for range 2 {
+		s.pass(24 * time.Hour)
+		if got, how := s.manifest("alpine:3"); how != pull.Stale || got.Digest != next {
+			t.Errorf("a day later: %s", how)
+		}
+		if _, how := s.manifest("alpine@" + string(secret)); how != "429 TOOMANYREQUESTS" {
+			t.Errorf("a day later, by digest: %s", how)
+		}
+		s.restart()
+	}
 }
 
 func TestWhatIsNotKeptIsPassedOn(t *testing.T) {

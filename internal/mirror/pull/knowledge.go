@@ -43,6 +43,10 @@ const (
 	// maxKnown bounds what is kept of each kind; past it what has expired goes, or
 	// everything.
 	maxKnown = 16384
+	// trustedFor is how long a repository that was public gets new content by the
+	// mirror's own credentials for everybody, should anonymous requests be refused for
+	// their rate: it may have turned private, and then what is new is not for them.
+	trustedFor = 24 * time.Hour
 	// stateEvery is how often it is written that a repository is still public.
 	stateEvery = time.Hour
 )
@@ -121,6 +125,15 @@ func (m *Mirror) wasPublic(r oci.Repository) bool {
 		return s.public
 	}
 	return m.store.State(r).Visibility == store.Public
+}
+
+// wasPublicLately tells whether wasPublic holds and was found out within trustedFor.
+func (m *Mirror) wasPublicLately(r oci.Repository) bool {
+	at := m.knowledge.sight(r).at
+	if at.IsZero() {
+		at = m.store.State(r).Checked
+	}
+	return m.wasPublic(r) && m.fresh(at, trustedFor)
 }
 
 // isPrivate tells whether an anonymous request was refused lately, and how.

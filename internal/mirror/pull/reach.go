@@ -94,7 +94,7 @@ func reach[T any](ctx context.Context, m *Mirror, a asking, s step[T]) (value T,
 	if challenge, private := m.isPrivate(a.Repo, ttl); private {
 		err = &upstream.Error{Upstream: a.Repo.Registry, Kind: upstream.Unauthorized, Challenge: challenge, Err: errPrivate}
 	} else {
-		public, was := m.isPublic(a.Repo, ttl), m.wasPublic(a.Repo)
+		public, lately := m.isPublic(a.Repo, ttl), m.wasPublicLately(a.Repo)
 		value, shared, err = s.ask(ctx, m, a, upstream.Anonymous(), "", anyone)
 		switch kindOf(err) {
 		case 0:
@@ -116,7 +116,7 @@ func reach[T any](ctx context.Context, m *Mirror, a asking, s step[T]) (value T,
 		case upstream.RateLimited:
 			// Those without credentials have used up theirs. Whether it is still
 			// public cannot be asked now.
-			if was && !a.Private && a.up.Registry.HasCredentials() {
+			if lately && !a.Private && a.up.Registry.HasCredentials() {
 				value, shared, ownErr := s.ask(ctx, m, a, upstream.Own(), "own", anyone)
 				if ownErr == nil {
 					return value, anyone, shared, nil
