@@ -39,7 +39,7 @@ var fields = []struct {
 	{Field{"path", "the request's path, where it names no repository"}, text(func(r *Record) string { return r.Path })},
 	{Field{"registry", "the registry as image names call it: `docker.io`"}, text(func(r *Record) string { return r.Registry })},
 	{Field{"repository", "the repository within it: `library/alpine`"}, text(func(r *Record) string { return r.Repository })},
-	{Field{"kind", "manifest, blob, tags, referrers, ping (`/v2/` itself) or other"}, text(func(r *Record) string { return string(r.Kind) })},
+	{Field{"kind", "manifest, blob, tags, referrers, ping (`/v2/` itself) or other, as whatever is asked by a client that no rule admits"}, text(func(r *Record) string { return string(r.Kind) })},
 	{Field{"reference", "the tag or digest that was asked for"}, text(func(r *Record) string { return r.Reference })},
 	{Field{"digest", "the digest of what was served"}, text(func(r *Record) string { return r.Digest })},
 	{Field{"status", "HTTP status of the answer"}, number(func(r *Record) int64 { return int64(r.Status) })},
