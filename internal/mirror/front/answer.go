@@ -21,6 +21,11 @@ func (x *exchange) harden() {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Docker-Distribution-Api-Version", "registry/2.0")
+	if x.r.ContentLength != 0 {
+		// Where such a request ends, a proxy in front may see otherwise (RFC 9112, section
+		// 11.2), and the next would be another client's.
+		h.Set("Connection", "close")
+	}
 }
 
 // fromBrowser tells whether a page in a browser sent the request. Registries' clients

@@ -3,6 +3,7 @@ package front
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -37,6 +38,31 @@ func (x *rig) raw(request string) answer {
 	a := answer{Response: resp}
 	a.body, a.err = io.ReadAll(resp.Body)
 	return a
+}
+
+// What a proxy in front takes for a body must not be answered as a request of its own.
+func TestARequestWithABodyIsTheLastOfItsConnection(t *testing.T) {
+	x := newRig(t)
+	const hidden = "0\r\n\r\nGET /v2/a/b/tags/list HTTP/1.1\r\nHost: mirror\r\nX: "
+	for _, fields := range []string{
+		fmt.Sprintf("Content-Length: %d\r\nTransfer-Encoding: chunked\r\n", len(hidden)),
+		"Transfer-Encoding: chunked\r\n", "Content-Length: 5\r\n",
+	} {
+		for _, target := range []string{"GET /v2/", "GET /v2/a/b/manifests/3", "PUT /v2/a/b/manifests/3", "GET /ca.crt"} {
+			a := x.raw(target + " HTTP/1.1\r\nHost: mirror\r\n" + fields + "\r\n" + hidden)
+			if !a.Close {
+				t.Errorf("%s with %q: %s, and the connection stays", target, fields, a.Status)
+			}
+		}
+	}
+	if a := x.raw("GET /v2/ HTTP/1.1\r\nHost: mirror\r\nContent-Length: 0\r\n\r\n"); a.Close {
+		t.Error("the connection is closed though there was no body")
+	}
+	for _, r := range x.hub.requests() {
+		if strings.Contains(r, "tags") {
+			t.Errorf("what was hidden is asked for: %s", r)
+		}
+	}
 }
 
 func TestPathsThatLeadElsewhereReachNothing(t *testing.T) {
