@@ -2,6 +2,7 @@ package pull
 
 import (
 	"context"
+	"io"
 	"net/http"
 
 	"sluice/internal/mirror/oci"
@@ -106,7 +107,7 @@ func (m *Mirror) newBlob(ctx context.Context, a asking) (*Blob, error) {
 		case err != nil:
 			return nil, err
 		case o.apart != nil && shared:
-			return m.part(ctx, a)
+			return m.proven(ctx, a)
 		case o.apart != nil:
 			return m.pass(a, o.apart), nil
 		case o.content != nil && !shared:
@@ -117,6 +118,31 @@ func (m *Mirror) newBlob(ctx context.Context, a asking) (*Blob, error) {
 		}
 	}
 	return nil, oci.Errorf(http.StatusServiceUnavailable, oci.Unavailable, "%s breaks off again and again while it sends blob %s", a.Repo.Registry, a.Ref.Digest)
+}
+
+// proven serves what is here from another registry to those who ask while one is given
+// the upstream's own answer, at that one's pace: all of them wait until the mirror has
+// read it once, and so knows that this registry has it too. A request of its own for each
+// would have it sent as often as there are clients.
+func (m *Mirror) proven(ctx context.Context, a asking) (*Blob, error) {
+	r := a.get("")
+	s := step[struct{}]{kind: "proof", what: a.blobPath(), do: func(ctx context.Context, as upstream.Identity, _ who) (struct{}, error) {
+		r.As = as
+		resp, err := a.up.Registry.Do(ctx, r)
+		if err != nil {
+			return struct{}{}, err
+		}
+		b := m.pass(a, resp)
+		defer b.Close()
+		_, err = io.Copy(io.Discard, b.Passed.Body)
+		return struct{}{}, err
+	}}
+	if _, by, _, err := reach(ctx, m, a, s); err == nil {
+		if b, ok, err := m.join(ctx, a, by); ok || err != nil {
+			return b, err
+		}
+	}
+	return m.part(ctx, a) // it has gone meanwhile, or is none of this registry's
 }
 
 // join serves what is under way or kept, after the upstream has let the client have

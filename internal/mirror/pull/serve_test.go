@@ -97,6 +97,44 @@ func TestAThousandClientsForOneColdBlobMakeOneRequest(t *testing.T) {
 	}
 }
 
+// Content that is here from one registry is served for another when that has sent it
+// whole: to one client, and to the mirror for all who ask meanwhile.
+func TestManyClientsForWhatAnotherRegistryHasSentMakeFewRequests(t *testing.T) {
+	hub, other := newRegistry(t), newRegistry(t)
+	layer := noise(1, 256<<10)
+	_, d := hub.image("library/alpine", "3", layer)
+	other.image("acme/app", "1", layer)
+	gate := make(chan struct{})
+	other.instead(func(http.ResponseWriter, *http.Request) bool {
+		<-gate
+		return false
+	})
+	s := newSite(t, hub, false)
+	s.add("other.example", other.URL, false)
+	if content, how := s.blob("alpine@" + string(d)); how != pull.Miss || !bytes.Equal(content, layer) {
+		t.Fatalf("%d bytes, %s", len(content), how)
+	}
+	s.settled()
+	const clients = 100
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() {
+			content, how := s.blob("other.example/acme/app@" + string(d))
+			if !bytes.Equal(content, layer) {
+				t.Errorf("%d bytes, %s", len(content), how)
+			}
+		})
+	}
+	time.AfterFunc(50*time.Millisecond, func() { close(gate) })
+	wg.Wait()
+	if n := other.total(); n > clients/10 { // two, but for those who came late
+		t.Errorf("the other registry was asked %d times", n)
+	}
+	if _, how := s.blob("other.example/acme/app@" + string(d)); how != pull.Hit {
+		t.Errorf("afterwards: %s", how)
+	}
+}
+
 func TestAThousandClientsForAnExpiredTagMakeOneRequest(t *testing.T) {
 	hub := newRegistry(t)
 	hub.image("library/alpine", "3", noise(1, 1000))
