@@ -170,7 +170,7 @@ endef
 define run
 log=$$(mktemp)
 	trap 'rm -f "$$log"' EXIT
-	go test -v $(1) 2>&1 | tee "$$log" | grep --line-buffered -E '^ *--- (FAIL|SKIP)|^(ok|FAIL|panic)|left out: ' \
+	go test -v $(1) 2>&1 | tee "$$log" | grep --line-buffered -E '^ *--- (FAIL|SKIP)|^(ok|FAIL|panic)|left out: | the first time [0-9.]+ s' \
 	  || { cat "$$log"; exit 1; }
 endef
 
