@@ -59,6 +59,7 @@ func TestWhatWasUsedLeastRecentlyMakesRoom(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	s.Resize(2500)
+	s.work.Wait()
 	if got := there(s, d, e); got != "01" {
 		t.Errorf("after there is less room: %s", got)
 	}
@@ -90,6 +91,7 @@ func TestWhatIsInUseIsNeverEvicted(t *testing.T) {
 		t.Errorf("all in use: %s", got)
 	}
 	s.Resize(0)
+	s.work.Wait()
 	s.Prune(0)
 	if got := there(s, a, c); got != "11" {
 		t.Errorf("all in use, and no room: %s", got)
@@ -251,6 +253,38 @@ func TestATimeOfUseThatIsYetToComeKeepsNothingForGood(t *testing.T) {
 	s = open(t, dir, 300<<10)
 	a, b, c := put(t, s, 2, 100<<10), put(t, s, 3, 100<<10), put(t, s, 4, 100<<10)
 	if got := there(s, old, a, b, c); got != "0111" {
+		t.Error(got)
+	}
+}
+
+func TestAStoreThatIsMadeSmallerHoldsUpNobody(t *testing.T) {
+	s := open(t, t.TempDir(), 1<<20)
+	var digests []oci.Digest
+	for i := range 3 {
+		digests = append(digests, put(t, s, uint64(i), 1000))
+	}
+	used, _ := s.Get(digests[2])
+	goOn := make(chan struct{})
+	s.known.disk.Lock() // a disk that hangs: nothing is removed to its end
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Resize(0)
+		used.Close()
+	}()
+	go func() {
+		<-goOn
+		s.known.disk.Unlock()
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Error("who makes it smaller, or has read something, waits until all is gone")
+	}
+	close(goOn)
+	<-done
+	s.work.Wait()
+	if got := there(s, digests...); got != "000" {
 		t.Error(got)
 	}
 }

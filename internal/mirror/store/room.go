@@ -99,10 +99,20 @@ func (s *Store) evict(n int64) bool {
 	return freed > 0
 }
 
-// trim evicts what exceeds the size, as far as it can.
+// trim evicts what exceeds the size, as far as it can, unless that is being done.
 func (s *Store) trim() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.trimming {
+		s.trimming = true
+		s.trimOn()
+	}
+}
+
+// trimOn does what trim has begun. The caller holds mu, which is free while files are
+// removed.
+func (s *Store) trimOn() {
+	defer func() { s.trimming = false }()
 	for x := &s.index; x.bytes()+x.reserved > s.max && !s.closed; {
 		if _, ok := s.evictOldest(); !ok {
 			return
@@ -110,13 +120,21 @@ func (s *Store) trim() {
 	}
 }
 
-// Resize changes how many bytes may be kept, and evicts what exceeds that. What is in
-// use goes when it no longer is.
+// Resize changes how many bytes may be kept. What exceeds that is evicted after it has
+// returned, for many files take long to remove; what is in use goes when it no longer is.
 func (s *Store) Resize(maxSize int64) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.max = maxSize
-	s.mu.Unlock()
-	s.trim()
+	if s.closed || s.trimming {
+		return
+	}
+	s.trimming = true // so that nobody who has read something does it
+	s.work.Go(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.trimOn()
+	})
 }
 
 // discard removes from disk what was taken out of the index, with all that is known

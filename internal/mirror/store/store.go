@@ -51,12 +51,13 @@ type Store struct {
 
 	ctx    context.Context // ends with the store, because of ErrClosed
 	end    context.CancelCauseFunc
-	work   sync.WaitGroup // downloads
+	work   sync.WaitGroup // downloads, and what Resize has begun
 	reads  atomic.Int64   // CopyTo under way
 	checks chan struct{}  // a place for each file that may be hashed at the same time
 
 	mu        sync.Mutex
 	closed    bool
+	trimming  bool
 	max       int64
 	index     index
 	downloads int // under way
