@@ -132,9 +132,9 @@ func (m *Mirror) proven(ctx context.Context, a asking) (*Blob, error) {
 		if err != nil {
 			return struct{}{}, err
 		}
-		b := m.pass(a, resp)
-		defer b.Close()
-		_, err = io.Copy(io.Discard, b.Passed.Body)
+		body := m.pass(a, resp).Passed.Body
+		defer body.Close()
+		_, err = io.Copy(io.Discard, body)
 		return struct{}{}, err
 	}}
 	if _, by, _, err := reach(ctx, m, a, s); err == nil {
