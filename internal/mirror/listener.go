@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -131,7 +132,7 @@ func newPullServer(s *Server, t settings.Timeouts) *pullServer {
 	p := &pullServer{server: s}
 	p.Server = &http.Server{
 		Handler:           p,
-		ConnContext:       front.ConnContext,
+		ConnContext:       connContext,
 		ReadHeaderTimeout: t.Handshake,
 		ReadTimeout:       t.Handshake, // whole: what is pulled with has no body
 		IdleTimeout:       t.Idle,
@@ -153,6 +154,15 @@ func quietLog(to *zap.Logger) *log.Logger {
 
 // ServeHTTP answers a request by what is in force.
 func (p *pullServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	leave, ok := p.server.admitStream(r)
+	if !ok {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusTooManyRequests)
+		_, _ = io.WriteString(w, tooManyStreams) // the client may have gone
+		return
+	}
+	defer leave()
 	p.server.requests.Add(1)
 	defer p.server.requests.Add(-1)
 	defer p.server.recovered()
@@ -225,8 +235,9 @@ func (s *Server) admit(conn *net.TCPConn) net.Conn {
 // *net.TCPConn, so that the kernel writes files to it (sendfile(2)).
 type placed struct {
 	*net.TCPConn
-	place  *limit.Connection
-	closed atomic.Bool
+	place   *limit.Connection
+	closed  atomic.Bool
+	streams atomic.Int32 // requests of HTTP/2 that are being answered
 }
 
 // NetConn returns the connection beneath.
