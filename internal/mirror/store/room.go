@@ -13,19 +13,24 @@ import (
 // complainEvery is how often it is said at the most that content cannot be kept.
 const complainEvery = time.Minute
 
+// untoldShare is which part of the store content may take that does not say how long it
+// is: one without an end must not drive everything else out before that shows.
+const untoldShare = 4
+
 // reserve makes room for bytes that a download is about to write. Without room for
 // them the error is a noRoom.
 func (s *Store) reserve(d *download, n int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	taken := d.entry.stored + d.reserved
+	taken, most := d.entry.stored+d.reserved, s.max
 	if d.is.size < 0 { // by the piece
 		if n <= d.reserved-d.untold {
 			return nil
 		}
-		n = max(n, min(reserveStep, s.max-taken))
+		most /= untoldShare
+		n = max(n, min(reserveStep, most-taken))
 	}
-	if taken+n > s.max {
+	if taken+n > most {
 		return &noRoom{errTooLarge}
 	}
 	if !s.shrink(s.max - n) {
