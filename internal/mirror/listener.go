@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"log"
 	"net"
 	"net/http"
@@ -156,10 +155,7 @@ func quietLog(to *zap.Logger) *log.Logger {
 func (p *pullServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	leave, ok := p.server.admitStream(r)
 	if !ok {
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Retry-After", "1")
-		w.WriteHeader(http.StatusTooManyRequests)
-		_, _ = io.WriteString(w, tooManyStreams) // the client may have gone
+		refuseStream(w)
 		return
 	}
 	defer leave()

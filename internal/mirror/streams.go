@@ -3,8 +3,10 @@ package mirror
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/http"
+	"net/netip"
 
 	"go.uber.org/zap"
 
@@ -37,15 +39,44 @@ func (s *Server) admitStream(r *http.Request) (leave func(), ok bool) {
 	if conn.streams.Add(1) == 1 { // the connection's own place
 		return end, true
 	}
-	from := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr() // as when it was admitted
-	place, reason := s.places.Enter(from)
-	if reason != limit.Admitted {
+	giveBack, ok := s.take(conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr()) // as when it was admitted
+	if !ok {
 		end()
-		s.turned.Warn("requests refused, for there are too many", zap.Stringer("latest", from.Unmap()), zap.Bool("of_this_client", reason == limit.TooMany))
 		return nil, false
 	}
 	return func() {
-		place.Close()
+		giveBack()
 		end()
 	}, true
+}
+
+// admitWithin finds a place for a request of HTTP/2 within a tunnel of the transparent
+// way, whose connection has none of these.
+func (s *Server) admitWithin(r *http.Request) (leave func(), ok bool) {
+	if r.ProtoMajor < 2 {
+		return func() {}, true
+	}
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return nil, false
+	}
+	return s.take(from.Addr())
+}
+
+// take takes a place of a client's.
+func (s *Server) take(from netip.Addr) (leave func(), ok bool) {
+	place, reason := s.places.Enter(from)
+	if reason != limit.Admitted {
+		s.turned.Warn("requests refused, for there are too many", zap.Stringer("latest", from.Unmap()), zap.Bool("of_this_client", reason == limit.TooMany))
+		return nil, false
+	}
+	return place.Close, true
+}
+
+// refuseStream is the answer to a request without a place.
+func refuseStream(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", "1")
+	w.WriteHeader(http.StatusTooManyRequests)
+	_, _ = io.WriteString(w, tooManyStreams) // the client may have gone
 }

@@ -55,6 +55,12 @@ func (s *Server) newTransparent(f *force, p place, ln net.Listener) (*transparen
 func (s *Server) registryHandler(address string) func(name string) http.Handler {
 	return func(name string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			leave, ok := s.admitWithin(r)
+			if !ok {
+				refuseStream(w)
+				return
+			}
+			defer leave()
 			s.requests.Add(1)
 			defer s.requests.Add(-1)
 			defer s.recovered()
