@@ -63,3 +63,23 @@ func TestAListThatIsRefusedSaysNothingOfAPublicRepository(t *testing.T) {
 		t.Errorf("its image after that: %s", how)
 	}
 }
+
+// A gateway that has one answer for everything has let nobody see the repository.
+func TestAnAnswerAboutSomethingElseGivesNothingPrivateAway(t *testing.T) {
+	s := newSecret(t, false)
+	s.hub.instead(func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", "18")
+		_, _ = io.WriteString(w, `{"please":"log in"}`[:18])
+		return true
+	})
+	s.pass(2 * ttl)
+	for what, how := range map[string]string{
+		"the manifest": first(s.site.manifest("acme/app@" + string(s.manifest))),
+		"the blob":     first(s.site.blob("acme/app@" + string(s.blob))),
+	} {
+		if how != "502 UNKNOWN" {
+			t.Errorf("%s: %s", what, how)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package pull
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 
 	"sluice/internal/mirror/upstream"
 )
@@ -167,10 +168,32 @@ func (m *Mirror) authorise(ctx context.Context, a asking, what string) (who, err
 	if was { // what is kept can be given
 		ctx, done = m.patient(ctx, a)
 	}
-	_, w, _, err := reach(ctx, m, a, m.headStep(a, what, true))
+	_, w, _, err := reach(ctx, m, a, m.stillThere(a, what))
 	done(err)
 	if away(err) && was && m.wasPublic(a.Repo) {
 		return anyone, nil
 	}
 	return w, err
 }
+
+// stillThere asks for something that the repository is known to hold. An answer of another
+// length, or with another digest, is of something else: whoever stands between, and has
+// one answer for everything, has not said that it is for everybody.
+func (m *Mirror) stillThere(a asking, what string) step[head] {
+	s := m.headStep(a, what, true)
+	ask := s.do
+	s.do = func(ctx context.Context, as upstream.Identity, by who) (head, error) {
+		h, err := ask(ctx, as, by)
+		if err != nil {
+			return h, err
+		}
+		link, ok := m.store.Linked(a.Repo, a.Ref.Digest)
+		if h.digest != "" && h.digest != a.Ref.Digest || ok && h.size > 0 && h.size != link.Size {
+			return h, &upstream.Error{Upstream: a.Repo.Registry, Kind: upstream.Broken, Err: errOther}
+		}
+		return h, nil
+	}
+	return s
+}
+
+var errOther = errors.New("an answer about something else than was asked for")
