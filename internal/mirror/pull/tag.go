@@ -77,12 +77,12 @@ func (m *Mirror) revalidate(ctx context.Context, a asking, as upstream.Identity,
 		m.setTag(a, mf, store.Tag{Checked: asked})
 		return current{manifest: mf}, nil
 	}
+	if by == anyone { // here already, so that who asks right behind this is not a first one again
+		m.notePublic(a.Repo, a.up.TagTTL)
+	}
 	if mf, ok := m.kept(ctx, a.Repo, h.digest, Revalidated); ok {
 		m.setTag(a, mf, store.Tag{Checked: asked})
 		return current{manifest: mf, head: h}, nil
-	}
-	if by == anyone {
-		m.notePublic(a.Repo, a.up.TagTTL)
 	}
 	now := current{head: h}
 	if now.manifest, _, now.failed = m.obtain(ctx, a, h.digest, by); now.failed == nil {
