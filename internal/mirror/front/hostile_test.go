@@ -174,8 +174,9 @@ func TestABodyThatCannotBeCompletedBreaksTheConnection(t *testing.T) {
 					send(w)
 					return true
 				})
-				a := x.get("/v2/a/b/blobs/" + string(d))
+				a := x.try(http.MethodGet, "/v2/a/b/blobs/"+string(d))
 				switch {
+				case a.StatusCode == 0: // a failure that came ahead of the head's last byte
 				case a.StatusCode == http.StatusOK && a.err == nil:
 					t.Errorf("all %d bytes came", len(a.body))
 				case a.StatusCode == http.StatusOK && len(a.body) >= len(layer):
