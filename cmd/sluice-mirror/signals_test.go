@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -12,73 +11,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"sluice/internal/lab"
 )
 
-// running is a mirror that was started as its users start it.
-type running struct {
-	*exec.Cmd
-	t     *testing.T
-	lines *bufio.Scanner // of stderr
-	ended bool
-}
-
 // startServe runs a mirror with a configuration, and a cache of its own.
-func startServe(t *testing.T, configuration string) *running {
+func startServe(t *testing.T, configuration string) *lab.Started {
 	t.Helper()
-	p := &running{Cmd: exec.Command("sluice-mirror", "serve", "--admin", "", "--listen", "127.0.0.1:0", "--cache", filepath.Join(t.TempDir(), "cache"), "--config", configuration), t: t}
-	stderr, err := p.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.lines = bufio.NewScanner(stderr)
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if !p.ended {
-			p.Process.Kill()
-			p.Wait()
-		}
-	})
-	return p
-}
-
-// says waits for a line of stderr that has the text.
-func (p *running) says(text string) string {
-	p.t.Helper()
-	for p.lines.Scan() {
-		if strings.Contains(p.lines.Text(), text) {
-			return p.lines.Text()
-		}
-	}
-	p.t.Fatalf("it ended without saying %q", text)
-	return ""
-}
-
-// address returns where it listens, once it says so.
-func (p *running) address() string {
-	p.t.Helper()
-	return regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(p.says(`"listening"`))
-}
-
-func (p *running) signal(s os.Signal) {
-	p.t.Helper()
-	if err := p.Process.Signal(s); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// wait reads what it still says, until it has ended.
-func (p *running) wait() error {
-	for p.lines.Scan() {
-	}
-	p.ended = true
-	return p.Wait()
+	return lab.Start(t, exec.Command("sluice-mirror", "serve", "--admin", "", "--listen", "127.0.0.1:0",
+		"--cache", filepath.Join(t.TempDir(), "cache"), "--config", configuration))
 }
 
 func writeFile(t *testing.T, path, text string) {
@@ -94,27 +39,26 @@ func TestSIGHUPReadsTheFileAgain(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "mirror.toml")
 	writeFile(t, name, "")
 	p := startServe(t, name)
-	address := p.address()
-	p.says(`"ready"`)
+	address := p.Listens()
+	p.Says(`"ready"`)
 	if got := ping(t, address); got != http.StatusForbidden {
 		t.Errorf("without a rule it answers %d", got)
 	}
 	writeFile(t, name, fmt.Sprintf(loopbackRule, "new"))
-	p.signal(syscall.SIGHUP)
-	p.says(`"configuration reloaded"`)
+	p.Signal(syscall.SIGHUP)
+	p.Says(`"configuration reloaded"`)
 	if got := ping(t, address); got != http.StatusOK {
 		t.Errorf("with the new rule it answers %d", got)
 	}
 	writeFile(t, name, "[[rule]\n")
-	p.signal(syscall.SIGHUP)
-	if line := p.says("nothing was changed"); !strings.Contains(line, name+":1:") {
+	p.Signal(syscall.SIGHUP)
+	if line := p.Says("nothing was changed"); !strings.Contains(line, name+":1:") {
 		t.Errorf("the error does not say where: %s", line)
 	}
 	if got := ping(t, address); got != http.StatusOK {
 		t.Errorf("after a file that is wrong it answers %d", got)
 	}
-	p.signal(syscall.SIGTERM)
-	if err := p.wait(); err != nil {
+	if err := p.End(); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
 }
@@ -135,17 +79,16 @@ func TestSIGUSR1HasTheLogOpenedAnew(t *testing.T) {
 	name, log := filepath.Join(dir, "mirror.toml"), filepath.Join(dir, "access.log")
 	writeFile(t, name, fmt.Sprintf(loopbackRule, "all")+"[log]\naccess = \""+log+"\"\n")
 	p := startServe(t, name)
-	p.says(`"ready"`)
+	p.Says(`"ready"`)
 	if err := os.Rename(log, log+".1"); err != nil {
 		t.Fatal(err)
 	}
-	p.signal(syscall.SIGUSR1)
-	p.says(`"logs reopened"`)
+	p.Signal(syscall.SIGUSR1)
+	p.Says(`"logs reopened"`)
 	if _, err := os.Stat(log); err != nil {
 		t.Error(err)
 	}
-	p.signal(syscall.SIGTERM)
-	if err := p.wait(); err != nil {
+	if err := p.End(); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
 }
@@ -166,8 +109,8 @@ func TestASecondSIGTERMCutsWhatTheFirstLetsGoOn(t *testing.T) {
 	writeFile(t, name, fmt.Sprintf(loopbackRule, "all")+
 		"[[upstream]]\nname = \"reg.example\"\nurl = \""+upstream.URL+"\"\n[egress]\nallow_private = [\"127.0.0.1\"]\n[server]\ndrain = \"1h\"\n")
 	p := startServe(t, name)
-	address := p.address()
-	p.says(`"ready"`)
+	address := p.Listens()
+	p.Says(`"ready"`)
 	c, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
@@ -175,10 +118,9 @@ func TestASecondSIGTERMCutsWhatTheFirstLetsGoOn(t *testing.T) {
 	defer c.Close()
 	fmt.Fprintf(c, "GET /v2/acme/app/blobs/sha256:%064d HTTP/1.1\r\nHost: mirror\r\n\r\n", 7)
 	<-begun
-	p.signal(syscall.SIGTERM)
-	p.says(`"draining"`)
-	p.signal(syscall.SIGTERM)
-	if err := p.wait(); err != nil {
+	p.Signal(syscall.SIGTERM)
+	p.Says(`"draining"`)
+	if err := p.End(); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
 	c.SetReadDeadline(time.Now().Add(10 * time.Second))

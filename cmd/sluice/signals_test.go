@@ -15,76 +15,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sluice/internal/lab"
 )
 
-// started is a sluice that was started as its users start it.
-type started struct {
-	*exec.Cmd
-	t      *testing.T
-	stdout io.ReadCloser
-	lines  *bufio.Scanner // of stderr
-	read   chan struct{}  // closed when somebody has read all of stdout; nil: nobody does
-	ended  bool
-}
-
-func startServe(t *testing.T, args ...string) *started {
+// startServe runs a proxy without an admin address.
+func startServe(t *testing.T, args ...string) *lab.Started {
 	t.Helper()
-	return startCommand(t, exec.Command("sluice", append([]string{"serve", "--admin", ""}, args...)...))
-}
-
-func startCommand(t *testing.T, cmd *exec.Cmd) *started {
-	t.Helper()
-	p := &started{Cmd: cmd, t: t}
-	var err error
-	if p.stdout, err = p.StdoutPipe(); err != nil {
-		t.Fatal(err)
-	}
-	stderr, err := p.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.lines = bufio.NewScanner(stderr)
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if !p.ended {
-			p.Process.Kill()
-			p.Wait()
-		}
-	})
-	return p
-}
-
-// says waits for a line of stderr that has the text.
-func (p *started) says(text string) string {
-	p.t.Helper()
-	for p.lines.Scan() {
-		if strings.Contains(p.lines.Text(), text) {
-			return p.lines.Text()
-		}
-	}
-	p.t.Fatalf("it ended without saying %q", text)
-	return ""
-}
-
-func (p *started) end() error {
-	p.t.Helper()
-	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
-		p.t.Fatal(err)
-	}
-	return p.wait()
-}
-
-// wait reads what it still says, until it has ended.
-func (p *started) wait() error {
-	for p.lines.Scan() {
-	}
-	if p.read != nil {
-		<-p.read
-	}
-	p.ended = true
-	return p.Wait()
+	return lab.Start(t, exec.Command("sluice", append([]string{"serve", "--admin", ""}, args...)...))
 }
 
 // refused sends a request that leaves a record, and waits for the first line of
@@ -105,13 +43,13 @@ func refused(t *testing.T, proxy string) {
 
 func TestTheProxyOutlivesTheReaderOfItsLog(t *testing.T) {
 	p := startServe(t, "--listen", "127.0.0.1:0")
-	proxy := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(p.says(`"listening"`))
-	p.says(`"ready"`)
-	p.stdout.Close()
+	proxy := p.Listens()
+	p.Says(`"ready"`)
+	p.Stdout.Close()
 	for range 3 {
 		refused(t, proxy)
 	}
-	if err := p.end(); err != nil {
+	if err := p.End(); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
 }
@@ -129,9 +67,12 @@ func TestASignalEndsAProcessThatCannotEvenLog(t *testing.T) {
 	}
 	defer cmd.Process.Kill()
 	w.Close()
-	log := &started{t: t, lines: bufio.NewScanner(r)}
-	proxy := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(log.says(`"listening"`))
-	log.says(`"ready"`)
+	log := bufio.NewScanner(r)
+	line, _ := lab.Says(log, `"listening"`)
+	proxy := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(line)
+	if _, ok := lab.Says(log, `"ready"`); !ok {
+		t.Fatal("it ended before it was ready")
+	}
 	// From here on nobody reads. A pipe holds 64 KiB (pipe(7)), a record has
 	// more than 256 bytes.
 	for range 64 << 10 / 256 {
@@ -157,11 +98,11 @@ func TestASignalDuringALongStartIsHeeded(t *testing.T) {
 		t.Fatal(err)
 	}
 	io.WriteString(w, file)
-	p.Process.Signal(syscall.SIGHUP)
+	p.Signal(syscall.SIGHUP)
 	w.Close()
-	p.says(`"ready"`)
-	p.says(`"logs reopened"`)
-	if err := p.end(); err != nil {
+	p.Says(`"ready"`)
+	p.Says(`"logs reopened"`)
+	if err := p.End(); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
 }
@@ -176,17 +117,17 @@ func TestSIGHUPReadsTheFileAgain(t *testing.T) {
 	}
 	write("[[rule]]\nname = \"old\"\naction = \"allow\"\nclients = [\"127.0.0.1\"]\n")
 	p := startServe(t, "--listen", "127.0.0.1:0", "--config", name)
-	p.says(`"ready"`)
+	p.Says(`"ready"`)
 	write("[[rule]]\nname = \"new\"\naction = \"allow\"\nclients = [\"127.0.0.1\"]\n")
-	p.Process.Signal(syscall.SIGHUP)
-	p.says(`"rule":"new"`)
-	p.says(`"configuration reloaded"`)
+	p.Signal(syscall.SIGHUP)
+	p.Says(`"rule":"new"`)
+	p.Says(`"configuration reloaded"`)
 	write("[[rule]\n")
-	p.Process.Signal(syscall.SIGHUP)
-	if line := p.says("nothing was changed"); !strings.Contains(line, name+":1:") {
+	p.Signal(syscall.SIGHUP)
+	if line := p.Says("nothing was changed"); !strings.Contains(line, name+":1:") {
 		t.Errorf("the error does not say where: %s", line)
 	}
-	if err := p.end(); err != nil {
+	if err := p.End(); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
 }
@@ -201,12 +142,12 @@ func TestAFileThatHangsHoldsUpNoSignal(t *testing.T) {
 	if err := os.WriteFile(name, []byte("open = false\n"), 0); err != nil {
 		t.Fatal(err)
 	}
-	p.says(`"ready"`)
-	p.Process.Signal(syscall.SIGHUP)
-	p.says(`"logs reopened"`)
-	p.Process.Signal(syscall.SIGUSR1)
-	p.says(`"logs reopened"`)
-	if err := p.end(); err != nil {
+	p.Says(`"ready"`)
+	p.Signal(syscall.SIGHUP)
+	p.Says(`"logs reopened"`)
+	p.Signal(syscall.SIGUSR1)
+	p.Says(`"logs reopened"`)
+	if err := p.End(); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
 }
@@ -222,7 +163,7 @@ func TestAStartThatHangsCanBeEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	if err := p.end(); err != nil {
+	if err := p.End(); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
 }
@@ -234,8 +175,8 @@ func TestSignalsAreHeededInADrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := startServe(t, "--listen", "127.0.0.1:0", "--config", name)
-	proxy := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(p.says(`"listening"`))
-	p.says(`"ready"`)
+	proxy := p.Listens()
+	p.Says(`"ready"`)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -250,16 +191,16 @@ func TestSignalsAreHeededInADrain(t *testing.T) {
 	if answer, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.HasPrefix(answer, "HTTP/1.1 200") {
 		t.Fatalf("answer %q, %v", answer, err)
 	}
-	p.Process.Signal(syscall.SIGTERM)
-	p.says(`"draining"`)
-	p.Process.Signal(syscall.SIGUSR1)
-	p.says(`"logs reopened"`)
-	p.Process.Signal(syscall.SIGHUP)
-	p.says(`"logs reopened"`)
-	if line := p.says("nothing was changed"); !strings.Contains(line, "shutting down") {
+	p.Signal(syscall.SIGTERM)
+	p.Says(`"draining"`)
+	p.Signal(syscall.SIGUSR1)
+	p.Says(`"logs reopened"`)
+	p.Signal(syscall.SIGHUP)
+	p.Says(`"logs reopened"`)
+	if line := p.Says("nothing was changed"); !strings.Contains(line, "shutting down") {
 		t.Errorf("it does not say why: %s", line)
 	}
-	if err := p.end(); err != nil { // the second
+	if err := p.End(); err != nil { // the second
 		t.Errorf("it ended with %v", err)
 	}
 }

@@ -108,17 +108,17 @@ func (m *manager) command(args ...string) *exec.Cmd {
 }
 
 // start starts the service and waits until it has said that it is ready.
-func (m *manager) start(args ...string) *started {
+func (m *manager) start(args ...string) *lab.Started {
 	m.t.Helper()
 	if len(args) == 0 {
 		args = []string{"--admin", ""}
 	}
-	p := startCommand(m.t, m.command(args...))
+	p := lab.Start(m.t, m.command(args...))
 	m.hears("READY=1")
-	p.read = make(chan struct{})
+	p.Read = make(chan struct{})
 	go func() {
-		defer close(p.read)
-		for lines := bufio.NewScanner(p.stdout); lines.Scan(); {
+		defer close(p.Read)
+		for lines := bufio.NewScanner(p.Stdout); lines.Scan(); {
 			m.records.Add(1)
 		}
 	}()
@@ -207,7 +207,7 @@ func trip(c net.Conn) error {
 func TestSystemdHearsOfStartAndEnd(t *testing.T) {
 	m := newManager(t)
 	m.configure("[server]\ndrain = \"15s\"\n")
-	p := startCommand(t, m.command("--admin", ""))
+	p := lab.Start(t, m.command("--admin", ""))
 	if got := m.hears("READY=1"); got != "READY=1\nSTATUS=serving 0 tunnels" {
 		t.Errorf("at the start it hears %q", got)
 	}
@@ -215,7 +215,7 @@ func TestSystemdHearsOfStartAndEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Process.Signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
 	stopping := m.hears("STOPPING=1")
 	if !strings.HasSuffix(stopping, "\nSTATUS=draining, 1 tunnel left") {
 		t.Errorf("at the end it hears %q", stopping)
@@ -228,7 +228,7 @@ func TestSystemdHearsOfStartAndEnd(t *testing.T) {
 		t.Errorf("a tunnel in the drain: %v", err)
 	}
 	c.Close()
-	if err := p.wait(); err != nil {
+	if err := p.Wait(); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
 }
@@ -264,7 +264,7 @@ func TestInheritedSocketsAreServed(t *testing.T) {
 		t.Errorf("admin address: %v, %v", resp, err)
 	}
 	c.Close()
-	if err := p.end(); err != nil {
+	if err := p.End(); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
 	if _, err := os.Stat(admin); err != nil {
@@ -313,8 +313,8 @@ func probeIn(t *testing.T, from, to net.Addr) time.Duration {
 func TestASocketWithoutAListenerIsWarnedOf(t *testing.T) {
 	m := newManager(t)
 	other := m.listen("tcp", "127.0.0.1:0")
-	p := startCommand(t, m.command("--admin", ""))
-	if got := p.says("no listener"); !strings.Contains(got, other.Addr().String()) {
+	p := lab.Start(t, m.command("--admin", ""))
+	if got := p.Says("no listener"); !strings.Contains(got, other.Addr().String()) {
 		t.Errorf("it says %s", got)
 	}
 }
@@ -345,11 +345,11 @@ func TestSystemdSocketActivateStartsTheProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := startCommand(t, exec.Command("systemd-socket-activate", "--listen="+address, sluice, "serve", "--admin", "", "--listen", address))
-	p.says("Listening on " + address)
+	p := lab.Start(t, exec.Command("systemd-socket-activate", "--listen="+address, sluice, "serve", "--admin", "", "--listen", address))
+	p.Says("Listening on " + address)
 	refused(t, address) // which starts it
-	p.says(`"ready"`)
-	if err := p.end(); err != nil {
+	p.Says(`"ready"`)
+	if err := p.End(); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
 }
@@ -359,7 +359,7 @@ func TestSystemdHearsOfAReload(t *testing.T) {
 	p := m.start()
 	for _, file := range []string{"", "[limits]\ntunnels = -1\n"} { // one is in order, and one is not
 		m.configure(file)
-		p.Process.Signal(syscall.SIGHUP)
+		p.Signal(syscall.SIGHUP)
 		if got := m.hears("RELOADING=1"); !strings.Contains(got, "\nMONOTONIC_USEC=") {
 			t.Errorf("it hears %q", got)
 		}

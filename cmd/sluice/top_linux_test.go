@@ -111,7 +111,8 @@ func (tm *terminal) lacks(text string) {
 
 // watched is a proxy that lets this machine reach itself.
 type watched struct {
-	*started
+	*lab.Started
+	t     *testing.T
 	proxy string // the address of its listener
 	flags []string
 }
@@ -124,11 +125,11 @@ func startWatched(t *testing.T, dir string) *watched {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w := &watched{flags: []string{"--config", file, "--admin", "unix:" + filepath.Join(dir, "admin.sock")}}
-	w.started = startServe(t, w.flags...)
-	w.proxy = regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(w.says(`"listening"`))
-	w.says(`"ready"`)
-	go io.Copy(io.Discard, w.stdout) // records
+	w := &watched{t: t, flags: []string{"--config", file, "--admin", "unix:" + filepath.Join(dir, "admin.sock")}}
+	w.Started = startServe(t, w.flags...)
+	w.proxy = w.Listens()
+	w.Says(`"ready"`)
+	go io.Copy(io.Discard, w.Stdout) // records
 	return w
 }
 
@@ -292,7 +293,7 @@ func TestTopShowsWhatPassesAndWhatDoesNot(t *testing.T) {
 	w.Process.Signal(syscall.SIGTERM)
 	tm.shows(`draining`)
 	last.Close()
-	if err := w.wait(); err != nil {
+	if err := w.Wait(); err != nil {
 		t.Error(err)
 	}
 	tm.shows(`no connection since \d\d:\d\d:\d\d, trying again`)

@@ -117,7 +117,7 @@ func TestAnUpgradeRefusesNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 		// As by systemctl restart: one ends, and then the next starts.
-		p.Process.Signal(syscall.SIGTERM)
+		p.Signal(syscall.SIGTERM)
 		m.hears("STOPPING=1")
 		for range 20 {
 			if err := trip(long); err != nil {
@@ -127,7 +127,7 @@ func TestAnUpgradeRefusesNobody(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		long.Close()
-		if err := p.wait(); err != nil {
+		if err := p.Wait(); err != nil {
 			t.Errorf("it ended with %v", err)
 		}
 		p = m.start()
@@ -135,7 +135,7 @@ func TestAnUpgradeRefusesNobody(t *testing.T) {
 	}
 	stop()
 	wg.Wait()
-	if err := p.end(); err != nil {
+	if err := p.End(); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
 	times, longest := 0, time.Duration(0)
@@ -174,7 +174,7 @@ func TestAnUpgradeServesWhomItHasAccepted(t *testing.T) {
 			t.Fatal(err)
 		}
 		next.Close()
-		p.Process.Signal(syscall.SIGTERM)
+		p.Signal(syscall.SIGTERM)
 		m.hears("STOPPING=1")
 		io.WriteString(slow, request[before:])
 		if err := readConnected(slow, "HTTP/1.1 200 "); err != nil {
@@ -184,7 +184,7 @@ func TestAnUpgradeServesWhomItHasAccepted(t *testing.T) {
 			t.Error(err)
 		}
 		slow.Close()
-		if err := p.wait(); err != nil {
+		if err := p.Wait(); err != nil {
 			t.Errorf("it ended with %v", err)
 		}
 	}
