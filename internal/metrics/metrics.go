@@ -15,7 +15,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"sluice/acl"
 	"sluice/internal/egress"
@@ -73,10 +72,6 @@ type Metrics struct {
 // protocols is how many there are; they count from 1.
 const protocols = int(track.SOCKS5)
 
-// scrapes bounds how many are answered at once: whoever can reach the admin address
-// must not make the proxy work for nothing else.
-const scrapes = 4
-
 // New returns metrics in which the configuration has just been read with success.
 func New(o Options) *Metrics {
 	m := &Metrics{
@@ -106,11 +101,7 @@ func New(o Options) *Metrics {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		// A part that cannot be collected keeps back no other.
-		ErrorHandling:       promhttp.ContinueOnError,
-		MaxRequestsInFlight: scrapes,
-	})
+	m.handler = service.Handler(m.registry)
 	return m
 }
 

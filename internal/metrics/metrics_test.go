@@ -2,8 +2,7 @@ package metrics
 
 import (
 	"errors"
-	"io"
-	"net/http/httptest"
+	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"sluice/internal/egress"
 	"sluice/internal/gate"
 	"sluice/internal/lab/reference"
+	"sluice/internal/metrics/service"
 	"sluice/internal/track"
 )
 
@@ -278,24 +278,10 @@ func TestTheStateOfTheServerIsAskedAtEachScrape(t *testing.T) {
 	}
 }
 
-// A reader that stops reading keeps a place, but no more than that.
 func TestScrapesAreBounded(t *testing.T) {
-	m := New(Options{})
-	hold := make(chan struct{})
-	begun := make(chan struct{}, scrapes)
-	m.state = func() State { begun <- struct{}{}; <-hold; return State{} }
-	var wg sync.WaitGroup
-	for range scrapes {
-		wg.Go(func() { m.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/metrics", nil)) })
-	}
-	for range scrapes {
-		<-begun
-	}
-	w := httptest.NewRecorder()
-	m.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	if body, _ := io.ReadAll(w.Body); w.Code != 503 {
-		t.Errorf("one more is answered with %d %.100s", w.Code, body)
-	}
-	close(hold)
-	wg.Wait()
+	reference.CheckScrapesAreBounded(t, service.Scrapes, func(gathering func()) http.Handler {
+		m := New(Options{})
+		m.state = func() State { gathering(); return State{} }
+		return m
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -124,4 +125,28 @@ func WantScrape(t testing.TB, metrics http.Handler, prefix, lines string) {
 	if d := cmp.Diff(strings.TrimLeft(lines, "\n"), Scrape(t, metrics, prefix)); d != "" {
 		t.Error(d)
 	}
+}
+
+// CheckScrapesAreBounded holds up scrapes until no more are answered. A reader that stops
+// reading keeps a place, but no more than that. metrics is to be such that each scrape
+// calls gathering, which returns when this is done.
+func CheckScrapesAreBounded(t *testing.T, most int, metrics func(gathering func()) http.Handler) {
+	t.Helper()
+	hold := make(chan struct{})
+	begun := make(chan struct{}, most)
+	m := metrics(func() { begun <- struct{}{}; <-hold })
+	var wg sync.WaitGroup
+	for range most {
+		wg.Go(func() { m.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/metrics", nil)) })
+	}
+	for range most {
+		<-begun
+	}
+	w := httptest.NewRecorder()
+	m.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if w.Code != http.StatusServiceUnavailable {
+		t.Errorf("one more is answered with %d %.100s", w.Code, w.Body)
+	}
+	close(hold)
+	wg.Wait()
 }

@@ -1,13 +1,28 @@
 // Package service has the metrics that every service of this project has, whatever it
-// does: what runs, and how reloads of its configuration went.
+// does: what runs, and how reloads of its configuration went. It also answers scrapes.
 package service
 
 import (
 	"cmp"
+	"net/http"
 	"runtime"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
+
+// Scrapes bounds how many are answered at once: whoever can reach the admin address must
+// not make a service work for nothing else.
+const Scrapes = 4
+
+// Handler answers scrapes of a registry, those beyond Scrapes at a time with 503.
+func Handler(registry prometheus.Gatherer) http.Handler {
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		// A part that cannot be collected keeps back no other.
+		ErrorHandling:       promhttp.ContinueOnError,
+		MaxRequestsInFlight: Scrapes,
+	})
+}
 
 // Reloads counts reloads of the configuration. It is safe for concurrent use.
 type Reloads struct {

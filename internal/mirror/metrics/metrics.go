@@ -14,7 +14,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"sluice/internal/metrics/service"
 	"sluice/internal/mirror/record"
@@ -68,10 +67,6 @@ type Metrics struct {
 	reached map[string]*reach // by upstream
 }
 
-// scrapes bounds how many are answered at once: whoever can reach the admin address
-// must not make the mirror work for nothing else.
-const scrapes = 4
-
 // New returns metrics in which the configuration has just been read with success.
 func New(o Options) *Metrics {
 	m := &Metrics{
@@ -88,11 +83,7 @@ func New(o Options) *Metrics {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		// A part that cannot be collected keeps back no other.
-		ErrorHandling:       promhttp.ContinueOnError,
-		MaxRequestsInFlight: scrapes,
-	})
+	m.handler = service.Handler(m.registry)
 	return m
 }
 

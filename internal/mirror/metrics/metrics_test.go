@@ -2,8 +2,7 @@ package metrics
 
 import (
 	"errors"
-	"io"
-	"net/http/httptest"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/internal/lab/reference"
+	"sluice/internal/metrics/service"
 	"sluice/internal/mirror/record"
 	"sluice/internal/mirror/store"
 	"sluice/internal/mirror/upstream"
@@ -240,23 +240,8 @@ func TestManyAreCountedAtOnce(t *testing.T) {
 	}
 }
 
-// A reader that stops reading keeps a place, but no more than that.
 func TestScrapesAreBounded(t *testing.T) {
-	hold := make(chan struct{})
-	begun := make(chan struct{}, scrapes)
-	m := New(Options{State: func() State { begun <- struct{}{}; <-hold; return State{} }})
-	var wg sync.WaitGroup
-	for range scrapes {
-		wg.Go(func() { m.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/metrics", nil)) })
-	}
-	for range scrapes {
-		<-begun
-	}
-	w := httptest.NewRecorder()
-	m.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	if body, _ := io.ReadAll(w.Body); w.Code != 503 {
-		t.Errorf("one more is answered with %d %.100s", w.Code, body)
-	}
-	close(hold)
-	wg.Wait()
+	reference.CheckScrapesAreBounded(t, service.Scrapes, func(gathering func()) http.Handler {
+		return New(Options{State: func() State { gathering(); return State{} }})
+	})
 }
