@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sluice/acl"
+	"sluice/internal/lab"
 )
 
 func TestAnAddressThatIsNotPublicIsNotDialled(t *testing.T) {
@@ -100,7 +101,7 @@ func TestIPv6ThatStandsForIPv4ReachesNoMoreThanIPv4(t *testing.T) {
 }
 
 func TestAnAllowedAddressIsDialled(t *testing.T) {
-	needIPv6(t)
+	lab.NeedIPv6(t)
 	for _, addr := range []string{"127.0.0.1", "::1"} {
 		at, conns := listen(t, addr, 0)
 		d := Dialer{AllowPrivate: loopbackOnly}

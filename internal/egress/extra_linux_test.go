@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"sluice/internal/lab"
 )
 
 // Whoever owns a name can give it addresses that swallow everything.
@@ -46,7 +48,7 @@ func TestDialsOfBlackHolesShareTheirFurtherSockets(t *testing.T) {
 }
 
 func TestWithoutFurtherSocketsADialDoesOneThingAfterTheOther(t *testing.T) {
-	needIPv6(t)
+	lab.NeedIPv6(t)
 	at, conns := listen(t, "::", 0)
 	for what, c := range map[string]struct {
 		addrs     []string

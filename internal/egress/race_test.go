@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"sluice/internal/lab"
 )
 
 // through dials a name whose addresses a name server has.
@@ -187,7 +189,7 @@ func TestTheMostTellingFailureIsTold(t *testing.T) {
 }
 
 func TestFamilies(t *testing.T) {
-	needIPv6(t)
+	lab.NeedIPv6(t)
 	at, conns := listen(t, "::", 0)
 	both := serveAddrs(t, "127.0.0.1", "::1")
 	for _, c := range []struct {
@@ -221,7 +223,7 @@ func TestFamiliesAreTriedInTurn(t *testing.T) {
 // Name servers that drop AAAA queries exist; they must not cost more than the
 // short wait for the other family.
 func TestOneSilentFamilyDoesNotHoldUpTheOther(t *testing.T) {
-	needIPv6(t)
+	lab.NeedIPv6(t)
 	at, conns := listen(t, "::", 0)
 	for _, silent := range []dnsmessage.Type{dnsmessage.TypeA, dnsmessage.TypeAAAA} {
 		s := serveNames(t, func(q question) reply {
@@ -239,7 +241,7 @@ func TestOneSilentFamilyDoesNotHoldUpTheOther(t *testing.T) {
 }
 
 func TestAFamilyThatComesLateJoinsTheRace(t *testing.T) {
-	needIPv6(t)
+	lab.NeedIPv6(t)
 	hole, _ := blackHole(t, "127.0.0.1", 0)
 	at, conns := listen(t, "::1", hole.Port())
 	s := serveNames(t, func(q question) reply {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"sluice/internal/lab"
 )
 
 func TestWhatAResolverMaySay(t *testing.T) {
@@ -118,7 +120,7 @@ func TestTheNextNameServerIsAsked(t *testing.T) {
 }
 
 func TestRFC6724(t *testing.T) {
-	needIPv6(t)
+	lab.NeedIPv6(t)
 	for _, c := range []struct {
 		addr string
 		want bool

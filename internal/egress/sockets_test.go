@@ -32,16 +32,6 @@ func host(t testing.TB, s string) acl.Host {
 	return h
 }
 
-// needIPv6 leaves a test out where the loopback has no IPv6.
-func needIPv6(t testing.TB) {
-	t.Helper()
-	l, err := net.Listen("tcp6", "[::1]:0")
-	if err != nil {
-		t.Skip("no IPv6 here: ", err)
-	}
-	_ = l.Close()
-}
-
 // freePort returns a port on which nothing listens on any loopback address.
 func freePort(t testing.TB) uint16 {
 	t.Helper()

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"net"
 	"os"
 	"testing"
 )
@@ -13,4 +14,14 @@ func LeaveOut(t testing.TB, sentence string) {
 		t.Fatal("left out: " + sentence)
 	}
 	t.Skip("left out: " + sentence)
+}
+
+// NeedIPv6 leaves a test out where the loopback has no IPv6.
+func NeedIPv6(t testing.TB) {
+	t.Helper()
+	l, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		LeaveOut(t, "what is only seen with IPv6, which is not here: "+err.Error())
+	}
+	_ = l.Close()
 }

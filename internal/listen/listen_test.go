@@ -3,14 +3,12 @@ package listen
 import (
 	"net"
 	"testing"
+
+	"sluice/internal/lab"
 )
 
 func TestAllOfIPv4IsNotAllOfIPv6(t *testing.T) {
-	six, err := net.Listen("tcp6", "[::1]:0")
-	if err != nil {
-		t.Skip("no IPv6 here: ", err)
-	}
-	six.Close()
+	lab.NeedIPv6(t)
 	for _, c := range []struct {
 		listen string
 		both   bool
