@@ -166,12 +166,12 @@ program="$$(go env GOCACHE)/sluice-tools/$(notdir $(1))"
 endef
 
 # Runs go test with everything it can say, shows what failed and what was left
-# out as it goes, and the whole text if anything failed.
+# out as it goes, and if anything failed, the whole text and at its end what that was.
 define run
 log=$$(mktemp)
 	trap 'rm -f "$$log"' EXIT
 	go test -v $(1) 2>&1 | tee "$$log" | grep --line-buffered -E '^ *--- (FAIL|SKIP)|^(ok|FAIL|panic)|left out: | the first time [0-9.]+ s' \
-	  || { cat "$$log"; exit 1; }
+	  || { cat "$$log"; echo "== what failed"; awk -f internal/lab/failed.awk "$$log"; exit 1; }
 endef
 
 .ONESHELL:
