@@ -29,6 +29,7 @@ type force struct {
 	listeners  []*listener
 	states     map[*listener]*pullState // of the listeners that images are pulled from
 	tunnels    *intercept.Policy        // nil: there is no transparent way
+	within     *front.Handler           // of requests to registries through those tunnels
 
 	fresh    []*listener // of listeners: opened for this one
 	leaving  []*listener // open, and not in listeners
@@ -127,9 +128,11 @@ func (s *Server) openListeners(f, before *force) error {
 		}
 	}
 	if t := f.cfg.Transparent; t != nil {
-		if _, err := open(place{transparent, t.Address}); err != nil {
+		l, err := open(place{transparent, t.Address})
+		if err != nil {
 			return err
 		}
+		f.within = s.withinTunnels(f, l)
 	}
 	if f.cfg.Admin != "" {
 		if _, err := open(place{admin, f.cfg.Admin}); err != nil {

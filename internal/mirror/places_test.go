@@ -2,8 +2,6 @@ package mirror
 
 import (
 	"bytes"
-	"crypto/tls"
-	"crypto/x509"
 	"io"
 	"net/http"
 	"net/url"
@@ -46,7 +44,7 @@ func TestRequestsOverOneConnectionTakePlacesToo(t *testing.T) {
 	for name, way := range map[string]func(r *running) (proxy *url.URL, at string){
 		"to the mirror": func(r *running) (*url.URL, string) { return nil, r.Addrs()[0].String() },
 		"transparent": func(r *running) (*url.URL, string) {
-			return &url.URL{Scheme: "http", Host: r.TransparentAddr().String()}, "registry-1.docker.io"
+			return r.transparent(), "registry-1.docker.io"
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -54,11 +52,8 @@ func TestRequestsOverOneConnectionTakePlacesToo(t *testing.T) {
 			o.gate = make(chan struct{})
 			file := strings.Replace(text(t, o, "[limits]\nconnections = 2\n[transparent]\naddress = \"127.0.0.1:0\"\n"), "[[upstream]]", "tls = \"self\"\n[[upstream]]", 1)
 			r := run(t, file)
-			pool := x509.NewCertPool()
-			pool.AppendCertsFromPEM(r.force.Load().authority.PEM())
 			proxy, at := way(r)
-			client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy), TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}}
-			defer client.CloseIdleConnections()
+			client := r.client(proxy, true)
 			var bodies []io.ReadCloser
 			for i, want := range []int{200, 200, 429, 429} {
 				resp, err := client.Get("https://" + at + o.blob())

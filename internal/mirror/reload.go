@@ -118,6 +118,7 @@ func (s *Server) apply(f *force) bool {
 	s.mirror.Swap(f.pullPolicy())
 	for _, l := range f.listeners {
 		if t, ok := l.server.(*transparentServer); ok && f.tunnels != nil {
+			t.handler.Store(f.within)
 			t.Swap(f.tunnels)
 		}
 	}

@@ -3,10 +3,13 @@ package mirror
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -153,6 +156,23 @@ func (r *running) write(text string) {
 }
 
 func (r *running) url(path string) string { return "http://" + r.Addrs()[0].String() + path }
+
+// client returns one that trusts the mirror's authority. proxy is the way that it takes;
+// nil: none.
+func (r *running) client(proxy *url.URL, http2 bool) *http.Client {
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(r.force.Load().authority.PEM())
+	client := &http.Client{Transport: &http.Transport{
+		Proxy: http.ProxyURL(proxy), TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: http2,
+	}}
+	r.t.Cleanup(client.CloseIdleConnections)
+	return client
+}
+
+// transparent returns the mirror as a client's proxy.
+func (r *running) transparent() *url.URL {
+	return &url.URL{Scheme: "http", Host: r.TransparentAddr().String()}
+}
 
 func get(t *testing.T, url string) (status int, body string) {
 	t.Helper()

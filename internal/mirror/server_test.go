@@ -3,8 +3,6 @@ package mirror
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"io"
@@ -115,10 +113,7 @@ func TestAListenerWithACertificateOfItsOwn(t *testing.T) {
 	o := newOrigin(t)
 	file := strings.Replace(text(t, o, ""), "[[upstream]]", "tls = \"self\"\n[[upstream]]", 1)
 	r := run(t, file)
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(r.force.Load().authority.PEM())
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}}
-	defer client.CloseIdleConnections()
+	client := r.client(nil, true)
 	resp, err := client.Get("https://" + r.Addrs()[0].String() + o.blob())
 	if err != nil {
 		t.Fatal(err)

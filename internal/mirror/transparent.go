@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"sync/atomic"
 
 	"sluice/acl"
 	"sluice/internal/gate"
@@ -22,6 +23,8 @@ type transparentServer struct {
 	*intercept.Proxy
 	address  string
 	listener net.Listener
+	server   *Server
+	handler  atomic.Pointer[front.Handler] // of requests to registries; a reload changes it
 }
 
 func (t *transparentServer) Serve(ln net.Listener) error {
@@ -41,36 +44,42 @@ func (t *transparentServer) Close() error {
 }
 
 func (s *Server) newTransparent(f *force, p place, ln net.Listener) (*transparentServer, error) {
-	proxy, err := intercept.New(f.tunnels, intercept.Options{
-		Registry: s.registryHandler(p.address), Tunnel: s.access.Tunnel, Passed: s.record, Log: s.log,
+	t := &transparentServer{address: p.address, listener: ln, server: s}
+	var err error
+	t.Proxy, err = intercept.New(f.tunnels, intercept.Options{
+		Registry: t.registry, Tunnel: s.access.Tunnel, Passed: s.record, Log: s.log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &transparentServer{proxy, p.address, ln}, nil
+	return t, nil
 }
 
-// registryHandler answers requests to a registry for clients who take the mirror for
-// that registry.
-func (s *Server) registryHandler(address string) func(name string) http.Handler {
-	return func(name string) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			leave, ok := s.admitWithin(r)
-			if !ok {
-				refuseStream(w)
-				return
-			}
-			defer leave()
-			s.requests.Add(1)
-			defer s.requests.Add(-1)
-			defer s.recovered()
-			f := s.force.Load()
-			h := s.handler(f, settings.Listener{Address: address})
-			h.Setup = nil
-			h.Reaches = f.reaches
-			h.ServeHTTP(w, r.WithContext(front.Connection{Registry: name}.With(r.Context())))
-		})
-	}
+// registry answers requests to a registry for clients who take the mirror for it, by
+// what is in force.
+func (t *transparentServer) registry(name string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := t.server
+		leave, ok := s.admitWithin(r)
+		if !ok {
+			refuseStream(w)
+			return
+		}
+		defer leave()
+		s.requests.Add(1)
+		defer s.requests.Add(-1)
+		defer s.recovered()
+		t.handler.Load().ServeHTTP(w, r.WithContext(front.Connection{Registry: name}.With(r.Context())))
+	})
+}
+
+// withinTunnels answers what comes through the tunnels of a listener and is for a
+// registry.
+func (s *Server) withinTunnels(f *force, l *listener) *front.Handler {
+	h := s.handler(f, settings.Listener{Address: l.address})
+	h.Setup = nil
+	h.Reaches = f.reaches
+	return h
 }
 
 // interceptPolicy returns what package intercept decides by.

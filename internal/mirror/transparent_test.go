@@ -3,15 +3,16 @@ package mirror
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
+	"net/http/httptrace"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"sluice/internal/mirror/record"
 )
 
 // The transparent way: a client that knows nothing but a proxy, and trusts the mirror's
@@ -19,11 +20,7 @@ import (
 func TestTheTransparentWayServesARegistryUnderItsOwnName(t *testing.T) {
 	o := newOrigin(t)
 	r := run(t, text(t, o, "[transparent]\naddress = \"127.0.0.1:0\"\n"))
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(r.force.Load().authority.PEM())
-	proxy := &url.URL{Scheme: "http", Host: r.TransparentAddr().String()}
-	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy), TLSClientConfig: &tls.Config{RootCAs: pool}}}
-	defer client.CloseIdleConnections()
+	client := r.client(r.transparent(), false)
 	for range 2 {
 		resp, err := client.Get("https://registry-1.docker.io" + o.blob())
 		if err != nil {
@@ -76,10 +73,7 @@ blob_hosts = ["both.example"]
 		if _, err := r.Reload(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		pool := x509.NewCertPool()
-		pool.AppendCertsFromPEM(r.force.Load().authority.PEM())
-		proxy := &url.URL{Scheme: "http", Host: r.TransparentAddr().String()}
-		client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy), TLSClientConfig: &tls.Config{RootCAs: pool}}}
+		client := r.client(r.transparent(), false)
 		resp, err := client.Get("https://" + x.host + "/token")
 		if err != nil {
 			t.Fatal(err)
@@ -89,5 +83,76 @@ blob_hosts = ["both.example"]
 		if !strings.HasPrefix(resp.Status, x.want) {
 			t.Errorf("with %s denied %s is answered %s, want %s", x.denied, x.host, resp.Status, x.want)
 		}
+	}
+}
+
+// requestWithin asks /v2/ of Docker Hub by the transparent way, and tells whether the
+// request came by a tunnel that was there.
+func requestWithin(t *testing.T, client *http.Client) (status int, again bool) {
+	t.Helper()
+	trace := &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { again = i.Reused }}
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodGet, "https://registry-1.docker.io/v2/", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.ReadAll(resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, again
+}
+
+// Who reaches the server of tokens is told of it. A rule for that which a reload brings
+// holds for the next request of a tunnel that is there.
+func TestAReloadIsHeededByTheNextRequestWithinATunnel(t *testing.T) {
+	o := newOrigin(t)
+	o.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="https://auth.example/token",service="registry"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	})
+	file := text(t, o, "[transparent]\naddress = \"127.0.0.1:0\"\n")
+	r := run(t, file)
+	client := r.client(r.transparent(), true)
+	if status, _ := requestWithin(t, client); status != http.StatusOK {
+		t.Fatalf("who does not reach the server of tokens is answered %d", status)
+	}
+	r.write(file + "[[transparent.rule]]\nname = \"tokens\"\naction = \"allow\"\nclients = [\"127.0.0.1\"]\nto = [\"auth.example\"]\n")
+	if _, err := r.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if status, again := requestWithin(t, client); status != http.StatusUnauthorized || !again {
+		t.Errorf("after the reload: %d, by the same tunnel: %t", status, again)
+	}
+}
+
+// There is one handler for all requests until the next reload: none is made for each.
+func TestRequestsWithinTunnelsHaveTheHandlerOfWhatIsInForce(t *testing.T) {
+	o := newOrigin(t)
+	r := run(t, text(t, o, "[transparent]\naddress = \"127.0.0.1:0\"\n"))
+	f := r.force.Load()
+	var records atomic.Int64
+	within := *f.within
+	within.Record = func(*record.Record) { records.Add(1) }
+	for _, l := range f.listeners {
+		if t, ok := l.server.(*transparentServer); ok {
+			t.handler.Store(&within)
+		}
+	}
+	client := r.client(r.transparent(), true)
+	for range 3 {
+		requestWithin(t, client)
+	}
+	waitFor(t, func() bool { return records.Load() == 3 })
+	if _, err := r.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	requestWithin(t, client)
+	waitFor(t, func() bool { return strings.Contains(r.out.String(), `"kind":"ping"`) })
+	if n := records.Load(); n != 3 {
+		t.Errorf("after the reload the handler of before had %d requests", n)
 	}
 }
