@@ -5,8 +5,6 @@ package mirror
 import (
 	"errors"
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"sluice/internal/lab/registry"
@@ -29,30 +27,9 @@ func TestTheTransparentWayLeavesItToTheRegistryWhoMayHaveAnImage(t *testing.T) {
 	}
 	// The mirror never sees the passwords that a token is asked for with: that goes
 	// through as it is.
-	s.serve(t, plain+admits+transparent+`
-[[transparent.rule]]
-name    = "tokens"
-action  = "allow"
-clients = ["198.18.0.10"]
-to      = ["auth.docker.io"]
-
-[[upstream]]
-name    = "docker.io"
-default = true
-
-[[upstream]]
-name = "registry.acme.example"
-`, 5000, 3129)
+	s.serve(t, plain+admits+transparent+tokensOfDockerHub+onlyDockerHub+"\n[[upstream]]\nname = \"registry.acme.example\"\n", 5000, 3129)
 	env := []string{"HTTPS_PROXY=http://" + mirrorName + transparentPort, "SSL_CERT_FILE=" + s.bundle(t)}
-	pull := func(name string, args ...string) (string, error) {
-		dir := filepath.Join(t.TempDir(), "image")
-		args = append([]string{"copy", "--insecure-policy", "--quiet"}, args...)
-		if out, err := s.try(t, s.client, env, "skopeo", append(args, "docker://"+name, "dir:"+dir)...); err != nil {
-			return out, err
-		}
-		out, err := s.try(t, s.client, nil, "skopeo", "manifest-digest", filepath.Join(dir, "manifest.json"))
-		return strings.TrimSpace(out), err
-	}
+	pull := func(name string, args ...string) (string, error) { return s.copy(t, s.client, env, name, args...) }
 	for name, image := range images {
 		t.Run(name, func(t *testing.T) {
 			for range 2 {

@@ -3,13 +3,8 @@
 package mirror
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
-	"sluice/internal/lab"
 	"sluice/internal/lab/registry"
 )
 
@@ -30,31 +25,7 @@ func TestAPrivateImageOfGoogleByTheKeyThatTheMirrorHas(t *testing.T) {
 	private := gcr.Push(t, "acme/tool", "1", nil, registry.Noise(t, 3, 1_000_000))
 	public := gcr.Push(t, "distroless/static", "latest", nil, registry.Noise(t, 4, 1_000_000))
 
-	key := filepath.Join(s.net.Dir(), "key.json")
-	if err := os.WriteFile(key, []byte(serviceAccount+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.serve(t, plain+fmt.Sprintf(`
-[[rule]]
-name    = "team"
-action  = "allow"
-clients = ["198.18.0.10"]
-private = ["gcr.io/acme/*"]
-
-[[rule]]
-name    = "others"
-action  = "allow"
-clients = ["198.18.0.0/24"]
-
-[[upstream]]
-name    = "docker.io"
-default = true
-
-[[upstream]]
-name          = "gcr.io"
-username      = "_json_key"
-password_file = %q
-`, key))
+	s.serve(t, plain+teamAndOthers("gcr.io/acme/*")+onlyDockerHub+s.account(t, "gcr.io", "_json_key", serviceAccount+"\n"))
 
 	// Before and after it is cached, whom no rule names for it gets nothing of it.
 	for range 2 {
@@ -81,45 +52,11 @@ func TestAPrivateImageOfARegistryThatWantsBasic(t *testing.T) {
 	s := newSite(t, "an image of a registry with passwords", "skopeo")
 	own := s.registry(t, registry.Options{Name: "registry.acme.example", Users: map[string]string{"puller": "pass:word"}})
 	image := own.Push(t, "team/tool", "1", nil, registry.Noise(t, 5, 1_000_000))
-	password := filepath.Join(s.net.Dir(), "password")
-	if err := os.WriteFile(password, []byte("pass:word\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.serve(t, plain+fmt.Sprintf(`
-[[rule]]
-name    = "team"
-action  = "allow"
-clients = ["198.18.0.10"]
-private = ["registry.acme.example/team/*"]
-
-[[rule]]
-name    = "others"
-action  = "allow"
-clients = ["198.18.0.66"]
-
-[[upstream]]
-name          = "registry.acme.example"
-username      = "puller"
-password_file = %q
-`, password))
+	s.serve(t, plain+teamAndOthers("registry.acme.example/team/*")+s.account(t, "registry.acme.example", "puller", "pass:word\n"))
 	if got, err := s.pull(t, s.client, "registry.acme.example/team/tool:1"); err != nil || got != image.Digest {
 		t.Errorf("it is %s, %v, want %s", got, err, image.Digest)
 	}
 	if out, err := s.pull(t, s.stranger, "registry.acme.example/team/tool:1"); err == nil {
 		t.Errorf("a stranger has got it:\n%s", out)
 	}
-}
-
-// pull has skopeo pull an image by the mirror, all of it, and returns the digest of what
-// it has.
-func (s *site) pull(t *testing.T, h *lab.Host, name string, args ...string) (string, error) {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "image")
-	args = append([]string{"copy", "--insecure-policy", "--src-tls-verify=false", "--quiet"}, args...)
-	out, err := s.try(t, h, nil, "skopeo", append(args, "docker://"+mirrorName+":5000/"+name, "dir:"+dir)...)
-	if err != nil {
-		return out, err
-	}
-	out, err = s.try(t, h, nil, "skopeo", "manifest-digest", filepath.Join(dir, "manifest.json"))
-	return strings.TrimSpace(out), err
 }

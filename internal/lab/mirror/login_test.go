@@ -55,13 +55,7 @@ users  = ["alice"]
 		if _, err := d.Docker(t, "login", "--username", "alice", "--password", "it's alice", mirrorName+":5000"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.Docker(t, "pull", name); err != nil {
-			t.Fatal(err)
-		}
-		id, err := d.Docker(t, "inspect", "--format", "{{.Id}}", name)
-		if err != nil || strings.TrimSpace(id) != image.Config {
-			t.Errorf("it is %s, %v, want %s", id, err, image.Config)
-		}
+		wantPulled(t, d, "logged in", name, image)
 		if _, err := d.Docker(t, "logout", mirrorName+":5000"); err != nil {
 			t.Fatal(err)
 		}

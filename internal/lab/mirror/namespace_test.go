@@ -24,11 +24,7 @@ func (s *site) twoRegistries(t *testing.T) (hub, github registry.Image) {
 	return hub, github
 }
 
-const bothRegistries = `
-[[upstream]]
-name    = "docker.io"
-default = true
-
+const bothRegistries = onlyDockerHub + `
 [[upstream]]
 name = "ghcr.io"
 `
@@ -61,6 +57,20 @@ func TestOneNameAtTwoRegistriesIsTwoImages(t *testing.T) {
 	})
 }
 
+// writeHosts writes into containerd's directory what the README has it know of a registry,
+// with one word of it replaced.
+func writeHosts(t *testing.T, hosts, registry, word, by string) {
+	t.Helper()
+	dir := filepath.Join(hosts, registry)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(lab.ReadmeBlock(t, `server = "https://ghcr.io"`), word, by, 1)
+	if err := os.WriteFile(filepath.Join(dir, "hosts.toml"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // containerdPulls wants containerd to pull images by names, each with the mirror as the
 // only host of its registry.
 func (s *site) containerdPulls(t *testing.T, images map[string]registry.Image) {
@@ -68,14 +78,7 @@ func (s *site) containerdPulls(t *testing.T, images map[string]registry.Image) {
 	hosts := t.TempDir()
 	for name := range images {
 		namespace, _, _ := strings.Cut(name, "/")
-		dir := filepath.Join(hosts, namespace)
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		text := strings.Replace(lab.ReadmeBlock(t, `server = "https://ghcr.io"`), "ghcr.io", namespace, 1)
-		if err := os.WriteFile(filepath.Join(dir, "hosts.toml"), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		writeHosts(t, hosts, namespace, "ghcr.io", namespace)
 	}
 	c := lab.StartContainerd(t, s.client, []string{"SSL_CERT_FILE=" + s.hub.CA.File()}, hosts)
 	for name, image := range images {

@@ -3,9 +3,6 @@
 package mirror
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -21,28 +18,7 @@ func TestAPrivateImageIsGivenToNobodyElseByAnyWay(t *testing.T) {
 	private := s.hub.Images.Push(t, "acme/private", "1", nil, registry.Noise(t, 1, 1_000_000))
 	public := s.hub.Images.Push(t, "library/alpine", "latest", nil, registry.Noise(t, 2, 1_000_000))
 	s.hub.Images.Push(t, "mallory/own", "1", nil, registry.Noise(t, 3, 1_000_000))
-	password := filepath.Join(s.net.Dir(), "password")
-	if err := os.WriteFile(password, []byte("secret"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.serve(t, plain+fmt.Sprintf(`
-[[rule]]
-name    = "team"
-action  = "allow"
-clients = ["198.18.0.10"]
-private = ["docker.io/acme/*"]
-
-[[rule]]
-name    = "others"
-action  = "allow"
-clients = ["198.18.0.66"]
-
-[[upstream]]
-name          = "docker.io"
-default       = true
-username      = "acme"
-password_file = %q
-`, password))
+	s.serve(t, plain+teamAndOthers("docker.io/acme/*")+s.account(t, "docker.io", "acme", "secret")+"default = true\n")
 	if got, err := s.pull(t, s.client, "acme/private:1"); err != nil || got != private.Digest {
 		t.Fatalf("to the team it is %s, %v, want %s", got, err, private.Digest)
 	}

@@ -4,8 +4,6 @@ package mirror
 
 import (
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -23,15 +21,8 @@ func TestClientsShowWhyThereIsNoImage(t *testing.T) {
 
 	t.Run("containerd, of one that no rule lets it have", func(t *testing.T) {
 		hosts := t.TempDir()
-		dir := filepath.Join(hosts, "ghcr.io")
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
 		// No other host is asked, so that what this one said comes last.
-		text := strings.Replace(lab.ReadmeBlock(t, `server = "https://ghcr.io"`), "https://ghcr.io", "http://"+mirrorName+":5000", 1)
-		if err := os.WriteFile(filepath.Join(dir, "hosts.toml"), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		writeHosts(t, hosts, "ghcr.io", "https://ghcr.io", "http://"+mirrorName+":5000")
 		c := lab.StartContainerd(t, s.client, nil, hosts)
 		said, err := c.Pull(t.Context(), "ghcr.io/acme/tool:1")
 		if want := "no rule lets " + s.client.Addr().String() + " pull ghcr.io/acme/tool"; err == nil || !strings.Contains(err.Error()+said, want) {

@@ -81,6 +81,40 @@ action  = "allow"
 clients = ["198.18.0.10"]
 `
 
+// teamAndOthers is rules by which all may pull what is public, and the client alone what
+// is private at the repositories of a pattern.
+func teamAndOthers(private string) string {
+	return fmt.Sprintf(`
+[[rule]]
+name    = "team"
+action  = "allow"
+clients = ["198.18.0.10"]
+private = [%q]
+
+[[rule]]
+name    = "others"
+action  = "allow"
+clients = ["198.18.0.0/24"]
+`, private)
+}
+
+const onlyDockerHub = `
+[[upstream]]
+name    = "docker.io"
+default = true
+`
+
+// account is an upstream at which the mirror has an account of its own. The password's
+// file is as given.
+func (s *site) account(t *testing.T, registry, user, password string) string {
+	t.Helper()
+	path := filepath.Join(s.net.Dir(), "password")
+	if err := os.WriteFile(path, []byte(password), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("\n[[upstream]]\nname = %q\nusername = %q\npassword_file = %q\n", registry, user, path)
+}
+
 // file writes a configuration of the mirror. The lab's addresses are not public, so it
 // is told that they may be dialled.
 func (s *site) file(t *testing.T, text string) string {
@@ -166,6 +200,37 @@ func (s *site) home(t *testing.T, h *lab.Host) string {
 func (s *site) docker(t *testing.T, env []string, args ...string) *dockerhub.Docker {
 	t.Helper()
 	return dockerhub.StartDocker(t, s.net, s.client, s.hub.CA, env, append(args, "--max-download-attempts=1")...)
+}
+
+// wantPulled wants docker to pull an image by a name.
+func wantPulled(t *testing.T, d *dockerhub.Docker, when, name string, image registry.Image) {
+	t.Helper()
+	if _, err := d.Docker(t, "pull", name); err != nil {
+		t.Fatalf("%s: %v", when, err)
+	}
+	id, err := d.Docker(t, "inspect", "--format", "{{.Id}}", name)
+	if err != nil || strings.TrimSpace(id) != image.Config {
+		t.Errorf("%s: %s is %s, %v, want %s", when, name, id, err, image.Config)
+	}
+}
+
+// pull has skopeo pull an image by the mirror over plain HTTP, all of it, and returns the
+// digest of what it has.
+func (s *site) pull(t *testing.T, h *lab.Host, name string, args ...string) (string, error) {
+	t.Helper()
+	return s.copy(t, h, nil, mirrorName+":5000/"+name, append(args, "--src-tls-verify=false")...)
+}
+
+// copy is pull for a name of any registry, over TLS unless args say otherwise.
+func (s *site) copy(t *testing.T, h *lab.Host, env []string, name string, args ...string) (string, error) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "image")
+	args = append([]string{"copy", "--insecure-policy", "--quiet"}, args...)
+	if out, err := s.try(t, h, env, "skopeo", append(args, "docker://"+name, "dir:"+dir)...); err != nil {
+		return out, err
+	}
+	out, err := s.try(t, h, nil, "skopeo", "manifest-digest", filepath.Join(dir, "manifest.json"))
+	return strings.TrimSpace(out), err
 }
 
 // crane runs crane on a host, for plain HTTP.

@@ -28,6 +28,15 @@ clients = ["198.18.0.10"]
 to      = ["shop.example"]
 `
 
+// tokensOfDockerHub has a client get them for its own account, untouched.
+const tokensOfDockerHub = `
+[[transparent.rule]]
+name    = "tokens"
+action  = "allow"
+clients = ["198.18.0.10"]
+to      = ["auth.docker.io"]
+`
+
 func TestTheTransparentWayCachesTwoRegistriesAndTouchesNothingElse(t *testing.T) {
 	s := newSite(t, "the transparent way", "dockerd", "docker", "containerd", "runc", "curl")
 	hub, github := s.twoRegistries(t)
@@ -47,13 +56,7 @@ func TestTheTransparentWayCachesTwoRegistriesAndTouchesNothingElse(t *testing.T)
 		for _, when := range []string{"fetched", "cached"} {
 			before = s.traffic()
 			for name, image := range map[string]registry.Image{"acme/tool:1": hub, "ghcr.io/acme/tool:1": github} {
-				if _, err := d.Docker(t, "pull", name); err != nil {
-					t.Fatalf("%s: %v", when, err)
-				}
-				id, err := d.Docker(t, "inspect", "--format", "{{.Id}}", name)
-				if err != nil || strings.TrimSpace(id) != image.Config {
-					t.Errorf("%s: %s is %s, %v, want %s", when, name, id, err, image.Config)
-				}
+				wantPulled(t, d, when, name, image)
 			}
 			for _, name := range []string{"acme/tool:1", "ghcr.io/acme/tool:1"} {
 				if _, err := d.Docker(t, "image", "rm", name); err != nil {
@@ -102,13 +105,7 @@ func TestTheTransparentWayIsForThoseWhoLogInToTheRegistry(t *testing.T) {
 		"acme/private:1":         s.hub.Images.Push(t, "acme/private", "1", nil, registry.Noise(t, 1, 1_000_000)),
 		"ghcr.io/acme/private:1": github.Push(t, "acme/private", "1", nil, registry.Noise(t, 2, 1_000_000)),
 	}
-	s.serve(t, plain+admits+bothRegistries+transparent+`
-[[transparent.rule]]
-name    = "tokens"
-action  = "allow"
-clients = ["198.18.0.10"]
-to      = ["auth.docker.io"]
-`, 5000, 3129)
+	s.serve(t, plain+admits+bothRegistries+transparent+tokensOfDockerHub, 5000, 3129)
 	// auth.docker.io is reached untouched, with the certificate of its own.
 	d := s.docker(t, []string{"HTTPS_PROXY=http://" + mirrorName + transparentPort, "SSL_CERT_FILE=" + s.bundle(t)})
 	for name := range images {
@@ -128,12 +125,7 @@ to      = ["auth.docker.io"]
 	for _, when := range []string{"fetched", "cached"} {
 		before = s.traffic()
 		for name, image := range images {
-			if _, err := d.Docker(t, "pull", name); err != nil {
-				t.Fatalf("%s: %v", when, err)
-			}
-			if id, err := d.Docker(t, "inspect", "--format", "{{.Id}}", name); err != nil || strings.TrimSpace(id) != image.Config {
-				t.Errorf("%s: %s is %s, %v, want %s", when, name, id, err, image.Config)
-			}
+			wantPulled(t, d, when, name, image)
 			if _, err := d.Docker(t, "image", "rm", name); err != nil {
 				t.Fatal(err)
 			}
