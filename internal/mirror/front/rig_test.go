@@ -237,3 +237,13 @@ func (x *rig) allRecords(requests int) []record.Record {
 	defer x.mu.Unlock()
 	return slices.Clone(x.records)
 }
+
+var noDigest = oci.FromBytes([]byte("there is no such content"))
+
+func noise(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i * i >> 7)
+	}
+	return b
+}
