@@ -5,13 +5,10 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,40 +18,6 @@ import (
 
 	"sluice/internal/mirror/oci"
 )
-
-// cut gives the first n bytes, and then an error as of a connection that broke.
-func cut(rest []byte, n int) io.Reader {
-	return io.MultiReader(bytes.NewReader(rest[:min(n, len(rest))]), brokenReader{})
-}
-
-type brokenReader struct{}
-
-func (brokenReader) Read([]byte) (int, error) { return 0, errors.New("connection reset by peer") }
-
-// hanging gives some bytes and then none, until it is closed.
-type hanging struct {
-	io.Reader
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newHanging(some []byte) *hanging {
-	return &hanging{Reader: bytes.NewReader(some), closed: make(chan struct{})}
-}
-
-func (h *hanging) Read(p []byte) (int, error) {
-	n, err := h.Reader.Read(p)
-	if errors.Is(err, io.EOF) {
-		<-h.closed
-		err = net.ErrClosed
-	}
-	return n, err
-}
-
-func (h *hanging) Close() error {
-	h.once.Do(func() { close(h.closed) })
-	return nil
-}
 
 func TestAnInterruptedDownloadGoesOnWhereItWas(t *testing.T) {
 	content := noise(11, 3<<20)
@@ -85,25 +48,6 @@ func TestAnInterruptedDownloadGoesOnWhereItWas(t *testing.T) {
 			settled(t, s)
 			agree(t, s, dir)
 		})
-	}
-}
-
-func TestAnUpstreamThatNeverSendsAllIsGivenUp(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir, 100<<20)
-	content := noise(12, 1<<20)
-	o := &origin{content: content, body: func(int64, []byte) io.Reader { return cut(content, 0) }}
-	c := s.Fetch("", oci.FromBytes(content), -1, o.fetch)
-	if _, err := whole(c); !errors.Is(err, ErrInterrupted) || !strings.Contains(err.Error(), "connection reset by peer") {
-		t.Error(err)
-	}
-	if o.calls.Load() != 1+triesWithoutProgress {
-		t.Errorf("%d requests", o.calls.Load())
-	}
-	settled(t, s)
-	agree(t, s, dir)
-	if n := s.Stats().Partials; n != 0 {
-		t.Errorf("%d parts are kept of nothing", n)
 	}
 }
 
@@ -218,10 +162,6 @@ func TestADownloadGoesOnWhenItsReadersLeave(t *testing.T) {
 	agree(t, s, dir)
 }
 
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
-
 func TestOnlySoManyDownloadsGoOnWithoutReaders(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, 100<<20)
@@ -252,116 +192,6 @@ func TestOnlySoManyDownloadsGoOnWithoutReaders(t *testing.T) {
 	}
 	s.Close()
 	agree(t, s, dir)
-}
-
-func TestAnUpstreamThatLiesGetsNothingKept(t *testing.T) {
-	content := noise(17, 2<<20)
-	d := oci.FromBytes(content)
-	flipped := bytes.Clone(content)
-	flipped[len(flipped)-1] ^= 1
-	early := bytes.Clone(content)
-	early[0] ^= 1
-	for _, c := range []struct {
-		name  string
-		o     *origin
-		known int64
-		want  error
-	}{
-		{"of the last byte", &origin{content: flipped}, -1, ErrMismatch},
-		{"of the first byte", &origin{content: early}, -1, ErrMismatch},
-		{"of the length: less than there is", &origin{content: content, size: 1 << 20}, -1, ErrMismatch},
-		{"of the length: more than there is", &origin{content: content, size: 3 << 20}, -1, ErrInterrupted},
-		{"of the length that is known", &origin{content: content, size: 3 << 20}, 2 << 20, ErrMismatch},
-		{"with bytes behind the end", &origin{content: append(bytes.Clone(content), 1), size: -1}, 2 << 20, ErrMismatch},
-		{"with less, and no length", &origin{content: content[:1<<20], size: -1}, -1, ErrMismatch},
-		{"with nothing, and no length", &origin{content: nil, size: -1}, -1, ErrMismatch},
-	} {
-		for _, where := range []string{"kept", "streamed"} {
-			t.Run(c.name+", "+where, func(t *testing.T) {
-				dir := t.TempDir()
-				most := int64(100 << 20)
-				if where == "streamed" {
-					most = 1000
-				}
-				s := open(t, dir, most)
-				var readers sync.WaitGroup
-				for range 5 {
-					content := s.Fetch("", d, c.known, (&origin{content: c.o.content, size: c.o.size}).fetch)
-					readers.Go(func() {
-						got, err := whole(content)
-						if !errors.Is(err, c.want) {
-							t.Errorf("a reader sees %v", err)
-						}
-						if said := max(c.known, c.o.size, 2<<20); int64(len(got)) >= said {
-							t.Errorf("a reader has %d bytes, all that were announced", len(got))
-						}
-					})
-				}
-				readers.Wait()
-				settled(t, s)
-				agree(t, s, dir)
-				if _, ok := s.Get(d); ok || s.Stats().Blobs != 0 {
-					t.Error("it is kept")
-				}
-				if c.want == ErrMismatch && (s.Stats().Mismatches == 0 || s.Stats().Bytes != 0) {
-					t.Errorf("%+v", s.Stats())
-				}
-			})
-		}
-	}
-}
-
-func TestASourceThatFailsIsToldAsItIs(t *testing.T) {
-	s := open(t, t.TempDir(), 1<<20)
-	content := noise(18, 1000)
-	unknown := errors.New("404 blob unknown")
-	o := &origin{content: content, fails: func(call int64) error {
-		if call == 1 {
-			return unknown
-		}
-		return nil
-	}}
-	c := s.Fetch("", oci.FromBytes(content), -1, o.fetch)
-	if _, err := c.Size(context.Background()); !errors.Is(err, unknown) {
-		t.Error(err)
-	}
-	if _, err := whole(c); !errors.Is(err, unknown) || o.calls.Load() != 1 {
-		t.Error(err, o.calls.Load())
-	}
-	if got, err := whole(s.Fetch("", oci.FromBytes(content), -1, o.fetch)); err != nil || !bytes.Equal(got, content) {
-		t.Errorf("the next one: %v", err)
-	}
-}
-
-func TestASourceThatPanicsEndsItsDownloadOnly(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir, 1<<20)
-	c := s.Fetch("", oci.FromBytes(nil), -1, func(context.Context, int64) (io.ReadCloser, int64, error) { panic("no such luck") })
-	if _, err := whole(c); err == nil || !strings.Contains(err.Error(), "no such luck") {
-		t.Error(err)
-	}
-	settled(t, s)
-	agree(t, s, dir)
-}
-
-func TestAnUpstreamThatFallsSilentIsAskedAnew(t *testing.T) {
-	content := noise(19, 1<<20)
-	for _, max := range []int64{2 << 20, 1} {
-		s, err := Open(Options{Dir: t.TempDir(), MaxSize: max, Idle: 50 * time.Millisecond})
-		if err != nil {
-			t.Fatal(err)
-		}
-		o := &origin{content: content, body: func(call int64, rest []byte) io.Reader {
-			if call == 1 {
-				return newHanging(rest[:1000])
-			}
-			return bytes.NewReader(rest)
-		}}
-		if got, err := whole(s.Fetch("", oci.FromBytes(content), -1, o.fetch)); err != nil || !bytes.Equal(got, content) || o.calls.Load() != 2 {
-			t.Error(len(got), err, o.calls.Load())
-		}
-		s.Close()
-	}
 }
 
 func TestASlowReaderHoldsUpNobody(t *testing.T) {
@@ -472,54 +302,4 @@ func TestAReaderWhoIsSlowIsNoUpstreamThatIs(t *testing.T) {
 	if err != nil || !bytes.Equal(b.Bytes(), content) || o.calls.Load() != 1 {
 		t.Errorf("%d bytes, %v, %d requests", b.Len(), err, o.calls.Load())
 	}
-}
-
-// whileOpen reads as long as it is not closed.
-type whileOpen struct {
-	io.Reader
-	closed atomic.Bool
-}
-
-func (w *whileOpen) Read(p []byte) (int, error) {
-	if w.closed.Load() {
-		return 0, net.ErrClosed
-	}
-	return w.Reader.Read(p)
-}
-
-func (w *whileOpen) Close() error {
-	w.closed.Store(true)
-	return nil
-}
-
-func TestTheLastBytesWaitForTheDigest(t *testing.T) {
-	s := open(t, t.TempDir(), 1<<20)
-	content := noise(25, 100<<10)
-	size := int64(len(content))
-	spoilt := bytes.Clone(content)
-	spoilt[0] ^= 1
-	h := newHanging(spoilt[1000:])
-	o := &origin{content: spoilt, body: func(int64, []byte) io.Reader {
-		pause := readerFunc(func([]byte) (int, error) { time.Sleep(2 * tellEvery); return 0, io.EOF })
-		return closing{io.MultiReader(bytes.NewReader(spoilt[:1000]), pause, h), h}
-	}}
-	c := s.Fetch("", oci.FromBytes(content), -1, o.fetch)
-	defer c.Close()
-	if _, err := c.download.await(context.Background(), func(is progress) bool { return is.got == size }); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-	defer cancel()
-	if n, err := c.CopyTo(ctx, io.Discard, 0, -1, nil); n != size-heldBack || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("all is here and not checked, and a reader gets %d bytes of %d, %v", n, size, err)
-	}
-	h.Close()
-	if n, err := c.CopyTo(context.Background(), io.Discard, size-heldBack, -1, nil); n != 0 || !errors.Is(err, ErrMismatch) {
-		t.Errorf("%d bytes, %v", n, err)
-	}
-}
-
-type closing struct {
-	io.Reader
-	io.Closer
 }
