@@ -15,7 +15,7 @@ import (
 func interrupted(t *testing.T, s *Store, from string, content []byte) {
 	t.Helper()
 	o := &origin{content: content, body: func(call int64, rest []byte) io.Reader {
-		return io.MultiReader(bytes.NewReader(rest[:min(len(rest), len(content)/2)]), failing{})
+		return cut(rest, len(content)/2)
 	}, fails: func(call int64) error {
 		if call > 1 {
 			return errors.New("gone")
@@ -32,10 +32,6 @@ func interrupted(t *testing.T, s *Store, from string, content []byte) {
 		t.Fatal("nothing of it was kept")
 	}
 }
-
-type failing struct{}
-
-func (failing) Read([]byte) (int, error) { return 0, errors.New("broken off") }
 
 func TestAPartIsGoneOnWithByItsOriginAlone(t *testing.T) {
 	content := noise(1, 3<<20)
