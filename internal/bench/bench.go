@@ -3,14 +3,9 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"os"
-	"strconv"
-	"sync"
 	"time"
 
 	"sluice/internal/bench/ends"
@@ -58,10 +53,7 @@ type bench struct {
 	peers   []peers.Peer // Sluice, the floor, and the others
 	origin  *ends.Origin
 	clients *ends.Clients
-
-	mu      sync.Mutex
-	running map[*peers.Process]bool
-	closed  bool
+	running peers.Running
 }
 
 // Which of bench.peers is which.
@@ -76,44 +68,6 @@ type result struct {
 	title string
 	lines []*report.Line
 	notes []string
-}
-
-// close ends everything that runs, from wherever the rows are.
-func (b *bench) close() {
-	b.mu.Lock()
-	b.closed = true
-	running := b.running
-	b.running = nil
-	b.mu.Unlock()
-	for r := range running {
-		r.Stop()
-	}
-}
-
-// launch starts a peer, and keeps it to be ended.
-func (b *bench) launch(p peers.Peer, s peers.Setup) (*peers.Process, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return nil, errors.New("the bench is closed")
-	}
-	r, err := p.Start(s)
-	if err != nil {
-		return nil, err
-	}
-	if b.running == nil {
-		b.running = make(map[*peers.Process]bool)
-	}
-	b.running[r] = true
-	return r, nil
-}
-
-// stop ends a peer.
-func (b *bench) stop(r *peers.Process) {
-	r.Stop()
-	b.mu.Lock()
-	delete(b.running, r)
-	b.mu.Unlock()
 }
 
 func (b *bench) say(format string, args ...any) { fmt.Fprintf(b.log, format+"\n", args...) }
@@ -133,21 +87,8 @@ func (b *bench) setup() (peers.Setup, error) {
 	if err != nil {
 		return peers.Setup{}, err
 	}
-	port, err := freePort()
+	port, err := peers.FreePort()
 	return peers.Setup{Dir: dir, Port: port, Origin: b.origin.Port()}, err
-}
-
-// freePort finds one outside the usual range of connecting sockets
-// (net.ipv4.ip_local_port_range), of which others take some at any time.
-func freePort() (int, error) {
-	for range 100 {
-		port := 20000 + rand.IntN(10000)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, fmt.Errorf("no free port on 127.0.0.1 from 20000 to 30000")
 }
 
 // startTime is what a proxy gets until it listens.
@@ -162,17 +103,17 @@ func (b *bench) start(p peers.Peer, change func(*peers.Setup)) (*peers.Process, 
 	if change != nil {
 		change(&s)
 	}
-	r, err := b.launch(p, s)
+	r, err := b.running.Start(p, s)
 	if err != nil {
 		return nil, err
 	}
 	if err := r.Wait(startTime); err != nil {
-		b.stop(r)
+		b.running.Stop(r)
 		return nil, err
 	}
 	// What is done once for the first tunnel is done now.
 	if err := b.clients.Once(via(r)); err != nil {
-		b.stop(r)
+		b.running.Stop(r)
 		return nil, fmt.Errorf("%s: the first tunnel: %w", p.Name, err)
 	}
 	return r, nil
@@ -194,7 +135,7 @@ func (b *bench) startAll(list []peers.Peer, change func(*peers.Setup)) (f fleet,
 	stop = func() {
 		for _, m := range f {
 			if m.err == nil {
-				b.stop(m.process)
+				b.running.Stop(m.process)
 			}
 		}
 	}

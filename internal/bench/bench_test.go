@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/bench/harness"
 	"sluice/internal/bench/peers"
 	"sluice/internal/bench/report"
 )
@@ -102,14 +103,14 @@ PASS
 }
 
 func TestRowsAreChosenByName(t *testing.T) {
-	chosen, err := choose("start,idle")
+	chosen, err := harness.Choose(rows(), "start,idle")
 	if err != nil || len(chosen) != 2 || chosen[0].name != "start" {
 		t.Errorf("%v, %v", chosen, err)
 	}
-	if all, err := choose(""); err != nil || len(all) != len(rows()) {
+	if all, err := harness.Choose(rows(), ""); err != nil || len(all) != len(rows()) {
 		t.Errorf("%v, %v", all, err)
 	}
-	if _, err := choose("idle,nonesuch"); err == nil {
+	if _, err := harness.Choose(rows(), "idle,nonesuch"); err == nil {
 		t.Error("a row that does not exist is chosen")
 	}
 }

@@ -52,7 +52,7 @@ func (b *bench) heldBy(p peers.Peer) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer b.stop(r)
+	defer b.running.Stop(r)
 	before, beforeKernel, err := b.quietUsage(r)
 	if err != nil {
 		return nil, err

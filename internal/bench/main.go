@@ -14,24 +14,20 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"sluice/internal/bench/ends"
+	"sluice/internal/bench/harness"
 	"sluice/internal/bench/machine"
 	"sluice/internal/bench/peers"
-	"sluice/internal/netns"
 )
 
 func main() {
@@ -47,6 +43,9 @@ type row struct {
 	measure func(*bench) (result, error)
 }
 
+// Name is for -row.
+func (r row) Name() string { return r.name }
+
 func rows() []row {
 	return []row{
 		{"relay", relay},
@@ -60,18 +59,6 @@ func rows() []row {
 		{"start", start},
 	}
 }
-
-func rowNames() []string {
-	var list []string
-	for _, r := range rows() {
-		list = append(list, r.name)
-	}
-	return list
-}
-
-// builtDir is the variable that tells the bench, started anew in a network
-// namespace, where it had put what it measures.
-const builtDir = "SLUICE_BENCH_DIR"
 
 // keptIn is where results are unless -out says otherwise.
 const keptIn = "internal/bench"
@@ -88,7 +75,7 @@ type options struct {
 func parse(args []string) (options, error) {
 	o := options{sizes: usual()}
 	fs := flag.NewFlagSet("bench", flag.ExitOnError)
-	only := fs.String("row", "", "`NAMES` of rows, with commas between: "+strings.Join(rowNames(), ", ")+"; all if empty")
+	only := fs.String("row", "", "`NAMES` of rows, with commas between: "+strings.Join(harness.Names(rows()), ", ")+"; all if empty")
 	quick := fs.Bool("quick", false, "small sizes and two rounds")
 	fs.StringVar(&o.others, "peer", "", "`NAMES` of peers beside Sluice and the floor, with commas between; all if empty")
 	fs.StringVar(&o.out, "out", keptIn, "`DIR` for RESULTS.md, results.json and results.svg")
@@ -109,7 +96,7 @@ func parse(args []string) (options, error) {
 		return o, fmt.Errorf("figures of some peers are not kept in %s: name another directory by -out", keptIn)
 	}
 	var err error
-	o.rows, err = choose(*only)
+	o.rows, err = harness.Choose(rows(), *only)
 	return o, err
 }
 
@@ -119,51 +106,14 @@ func override[T int | time.Duration](to *T, v T) {
 	}
 }
 
-func choose(list string) ([]row, error) {
-	if list == "" {
-		return rows(), nil
-	}
-	var chosen []row
-	for name := range strings.SplitSeq(list, ",") {
-		found := false
-		for _, r := range rows() {
-			if r.name == name {
-				chosen, found = append(chosen, r), true
-			}
-		}
-		if !found {
-			return nil, fmt.Errorf("there is no row %q, but %s", name, strings.Join(rowNames(), ", "))
-		}
-	}
-	return chosen, nil
-}
-
 func run(args []string, log io.Writer) error {
 	o, err := parse(args)
 	if err != nil {
 		return err
 	}
-	if dir := os.Getenv(builtDir); dir != "" {
-		if err := machine.SettleIn(); err != nil {
-			return err
-		}
-		return measureAll(o, dir, log)
-	}
-	dir, err := os.MkdirTemp("", "sluice-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o755); err != nil { // unprivileged runs pass through
-		return err
-	}
-	if err := build(dir, o.binary); err != nil {
-		return err
-	}
-	if os.Getuid() == 0 {
-		return netns.Again(args, builtDir+"="+dir, errors.New("ended early"))
-	}
-	return measureAll(o, dir, log)
+	return harness.Run(args,
+		func(dir string) error { return build(dir, o.binary) },
+		func(dir string) error { return measureAll(o, dir, log) })
 }
 
 // What is built, by file name.
@@ -176,23 +126,10 @@ const (
 // build compiles the floor, and Sluice as for a release.
 func build(dir, binary string) error {
 	in := func(name string) string { return filepath.Join(dir, name) }
-	commands := [][]string{
-		{"gcc", "-O2", "-pthread", "-o", in(builtFloor), "internal/bench/floor/floor.c"},
-		{"go", "test", "-c", "-o", in(builtTest), "./acl"},
-	}
-	if binary == "" {
-		commands = append(commands, []string{"go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", in(builtSluice), "./cmd/sluice"})
-	} else {
-		commands = append(commands, []string{"cp", binary, in(builtSluice)})
-	}
-	for _, argv := range commands {
-		cmd := exec.Command(argv[0], argv[1:]...)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s, from the root of the repository: %w\n%s", strings.Join(argv, " "), err, out)
-		}
-	}
-	return nil
+	return harness.Build(
+		[]string{"gcc", "-O2", "-pthread", "-o", in(builtFloor), "internal/bench/floor/floor.c"},
+		[]string{"go", "test", "-c", "-o", in(builtTest), "./acl"},
+		harness.Release(dir, builtSluice, binary))
 }
 
 // measureAll measures the rows of o, with what was built in dir.
@@ -201,17 +138,8 @@ func measureAll(o options, dir string, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer b.close()
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
-	done := make(chan error, 1)
-	go func() { done <- b.measureRows(o) }()
-	select {
-	case err := <-done:
-		return err
-	case s := <-stop:
-		return fmt.Errorf("stopped by signal: %v", s)
-	}
+	defer b.running.Close()
+	return harness.UntilStopped(func() error { return b.measureRows(o) })
 }
 
 func (b *bench) measureRows(o options) error {

@@ -129,11 +129,11 @@ func (b *bench) load(loading, reloading []*report.Line) error {
 	if err := b.writeRules(s, ""); err != nil {
 		return err
 	}
-	r, err := b.launch(ours, s)
+	r, err := b.running.Start(ours, s)
 	if err != nil {
 		return err
 	}
-	defer b.stop(r)
+	defer b.running.Stop(r)
 	first, err := b.firstByte(r)
 	if err != nil {
 		return err

@@ -38,11 +38,11 @@ func (b *bench) startOf(p peers.Peer) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	r, err := b.launch(p, s)
+	r, err := b.running.Start(p, s)
 	if err != nil {
 		return 0, err
 	}
-	defer b.stop(r)
+	defer b.running.Stop(r)
 	return b.firstByte(r)
 }
 

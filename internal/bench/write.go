@@ -9,30 +9,16 @@ import (
 	"strings"
 	"time"
 
+	"sluice/internal/bench/harness"
 	"sluice/internal/bench/machine"
 	"sluice/internal/bench/report"
 )
 
 // keep puts a row into the files of the directory, beside the rows they have.
 func (b *bench) keep(dir, name string, res result) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	path := filepath.Join(dir, "results.json")
-	all, err := report.Load(path)
+	book := report.Book{Dir: dir, Subjects: namesOf(b.peers), Rows: harness.Names(rows()), Page: page}
+	all, err := book.Keep(report.Row{Name: name, Title: res.title, Notes: res.notes, Setting: b.setting()}, res.lines)
 	if err != nil {
-		return err
-	}
-	row := report.Row{Name: name, Title: res.title, Notes: res.notes, Setting: b.setting()}
-	for _, l := range res.lines {
-		row.Lines = append(row.Lines, *l)
-	}
-	all.Subjects = namesOf(b.peers)
-	all.Put(row, rowNames())
-	if err := all.Save(path); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "RESULTS.md"), []byte(page(all)), 0o644); err != nil {
 		return err
 	}
 	var panels []report.Panel

@@ -3,15 +3,10 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
-	"sync"
 	"time"
 
 	"sluice/internal/bench/peers"
@@ -25,10 +20,7 @@ type bench struct {
 	dir      string
 	upstream *upstream
 	mirrors  []peers.Peer
-
-	mu      sync.Mutex
-	running map[*peers.Process]bool
-	closed  bool
+	running  peers.Running
 }
 
 func newBench(o options, dir string, log io.Writer) (*bench, error) {
@@ -37,7 +29,7 @@ func newBench(o options, dir string, log io.Writer) (*bench, error) {
 		return nil, err
 	}
 	return &bench{
-		options: o, log: log, dir: dir, upstream: u, running: make(map[*peers.Process]bool),
+		options: o, log: log, dir: dir, upstream: u,
 		mirrors: mirrors(filepath.Join(dir, builtMirror)),
 	}, nil
 }
@@ -45,12 +37,7 @@ func newBench(o options, dir string, log io.Writer) (*bench, error) {
 // close ends everything that runs, from wherever the rows are.
 func (b *bench) close() {
 	b.upstream.close()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.closed = true
-	for r := range b.running {
-		r.Stop()
-	}
+	b.running.Close()
 }
 
 func (b *bench) say(format string, args ...any) { fmt.Fprintf(b.log, format+"\n", args...) }
@@ -61,19 +48,16 @@ func (b *bench) start(p peers.Peer) (*peers.Process, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	port, err := freePort()
+	port, err := peers.FreePort()
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := b.launch(p, peers.Setup{Dir: dir, Port: port, Origin: b.upstream.port})
+	r, err := b.running.Start(p, peers.Setup{Dir: dir, Port: port, Origin: b.upstream.port})
 	if err != nil {
 		return nil, nil, err
 	}
 	stop := func() {
-		r.Stop()
-		b.mu.Lock()
-		delete(b.running, r)
-		b.mu.Unlock()
+		b.running.Stop(r)
 		os.RemoveAll(dir)
 	}
 	if err := r.Wait(20 * time.Second); err != nil {
@@ -81,32 +65,6 @@ func (b *bench) start(p peers.Peer) (*peers.Process, func(), error) {
 		return nil, nil, err
 	}
 	return r, stop, nil
-}
-
-func (b *bench) launch(p peers.Peer, s peers.Setup) (*peers.Process, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return nil, errors.New("the bench is closed")
-	}
-	r, err := p.Start(s)
-	if err == nil {
-		b.running[r] = true
-	}
-	return r, err
-}
-
-// freePort finds one outside the usual range of connecting sockets
-// (net.ipv4.ip_local_port_range), of which others take some at any time.
-func freePort() (int, error) {
-	for range 100 {
-		port := 20000 + rand.IntN(10000)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, errors.New("no free port on 127.0.0.1 from 20000 to 30000")
 }
 
 // alternate measures the mirrors in turn, round by round. What measure returns has a

@@ -11,6 +11,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"sluice/internal/bench/harness"
 	"sluice/internal/bench/peers"
 	"sluice/internal/bench/report"
 )
@@ -81,10 +82,10 @@ func TestMirrorsAreMeasuredInTurn(t *testing.T) {
 }
 
 func TestRowsAreChosenByName(t *testing.T) {
-	if chosen, err := choose("tags,cold"); err != nil || len(chosen) != 2 || chosen[0].name != "tags" {
+	if chosen, err := harness.Choose(rows(), "tags,cold"); err != nil || len(chosen) != 2 || chosen[0].name != "tags" {
 		t.Errorf("%v, %v", chosen, err)
 	}
-	if _, err := choose("cold,nonesuch"); err == nil {
+	if _, err := harness.Choose(rows(), "cold,nonesuch"); err == nil {
 		t.Error("a row that does not exist is chosen")
 	}
 }

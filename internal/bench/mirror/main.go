@@ -14,22 +14,16 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"os/signal"
-	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
+	"sluice/internal/bench/harness"
 	"sluice/internal/bench/machine"
-	"sluice/internal/netns"
 )
 
 func main() {
@@ -38,10 +32,6 @@ func main() {
 		os.Exit(1)
 	}
 }
-
-// builtDir is the variable that tells the bench, started anew in a network
-// namespace, where it had put what it measures.
-const builtDir = "SLUICE_BENCH_DIR"
 
 // keptIn is where results are unless -out says otherwise.
 const keptIn = "internal/bench/mirror"
@@ -59,7 +49,7 @@ type options struct {
 func parse(args []string) (options, error) {
 	o := options{rounds: 5, layer: 32_000_000, window: 2 * time.Second}
 	fs := flag.NewFlagSet("bench", flag.ExitOnError)
-	only := fs.String("row", "", "`NAMES` of rows, with commas between: "+strings.Join(rowNames(), ", ")+"; all if empty")
+	only := fs.String("row", "", "`NAMES` of rows, with commas between: "+strings.Join(harness.Names(rows()), ", ")+"; all if empty")
 	quick := fs.Bool("quick", false, "small sizes and two rounds")
 	fs.StringVar(&o.out, "out", keptIn, "`DIR` for RESULTS.md and results.json")
 	fs.StringVar(&o.binary, "sluice-mirror", "", "`FILE` to measure; without it, what ./cmd/sluice-mirror builds")
@@ -72,7 +62,7 @@ func parse(args []string) (options, error) {
 		o.rounds = *rounds
 	}
 	var err error
-	o.rows, err = choose(*only)
+	o.rows, err = harness.Choose(rows(), *only)
 	return o, err
 }
 
@@ -81,42 +71,13 @@ func run(args []string, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if dir := os.Getenv(builtDir); dir != "" {
-		if err := machine.SettleIn(); err != nil {
-			return err
-		}
-		return measureAll(o, dir, log)
-	}
-	dir, err := os.MkdirTemp("", "sluice-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	if err := build(filepath.Join(dir, builtMirror), o.binary); err != nil {
-		return err
-	}
-	if os.Getuid() == 0 {
-		return netns.Again(args, builtDir+"="+dir, errors.New("ended early"))
-	}
-	return measureAll(o, dir, log)
+	return harness.Run(args,
+		func(dir string) error { return harness.Build(harness.Release(dir, builtMirror, o.binary)) },
+		func(dir string) error { return measureAll(o, dir, log) })
 }
 
 // builtMirror is the file name of what is measured.
 const builtMirror = "sluice-mirror"
-
-// build compiles the mirror as for a release.
-func build(to, binary string) error {
-	argv := []string{"go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", to, "./cmd/sluice-mirror"}
-	if binary != "" {
-		argv = []string{"cp", binary, to}
-	}
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s, from the root of the repository: %w\n%s", strings.Join(argv, " "), err, out)
-	}
-	return nil
-}
 
 // measureAll measures the rows of o, with what was built in dir.
 func measureAll(o options, dir string, log io.Writer) error {
@@ -129,14 +90,5 @@ func measureAll(o options, dir string, log io.Writer) error {
 		return err
 	}
 	defer b.close()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	done := make(chan error, 1)
-	go func() { done <- b.measureRows() }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return harness.UntilStopped(b.measureRows)
 }

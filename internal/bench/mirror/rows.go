@@ -4,7 +4,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,39 +18,15 @@ type row struct {
 	measure func(*bench) ([]*report.Line, error)
 }
 
+// Name is for -row.
+func (r row) Name() string { return r.name }
+
 func rows() []row {
 	return []row{
 		{"cold", "First pulls, with nothing cached", cold},
 		{"warm", "Pulls of what is cached", warm},
 		{"tags", "Manifests by tag, cached", tags},
 	}
-}
-
-func rowNames() []string {
-	var list []string
-	for _, r := range rows() {
-		list = append(list, r.name)
-	}
-	return list
-}
-
-func choose(list string) ([]row, error) {
-	if list == "" {
-		return rows(), nil
-	}
-	var chosen []row
-	for name := range strings.SplitSeq(list, ",") {
-		before := len(chosen)
-		for _, r := range rows() {
-			if r.name == name {
-				chosen = append(chosen, r)
-			}
-		}
-		if len(chosen) == before {
-			return nil, fmt.Errorf("there is no row %q, but %s", name, strings.Join(rowNames(), ", "))
-		}
-	}
-	return chosen, nil
 }
 
 // crowds are numbers of clients that pull at once.

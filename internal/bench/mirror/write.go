@@ -4,25 +4,25 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
 
+	"sluice/internal/bench/harness"
 	"sluice/internal/bench/machine"
 	"sluice/internal/bench/report"
 )
 
 // measureRows measures and keeps row after row: what is interrupted keeps what it has.
 func (b *bench) measureRows() error {
+	book := report.Book{Dir: b.out, Subjects: []string{us, them}, Rows: harness.Names(rows()), Page: page}
 	for _, r := range b.rows {
 		began := time.Now()
 		lines, err := r.measure(b)
 		if err != nil {
 			return fmt.Errorf("row %s: %w", r.name, err)
 		}
-		if err := b.keep(r, lines); err != nil {
+		if _, err := book.Keep(report.Row{Name: r.name, Title: r.title, Setting: b.setting()}, lines); err != nil {
 			return err
 		}
 		b.say("row %s took %v", r.name, time.Since(began).Round(time.Second))
@@ -30,27 +30,7 @@ func (b *bench) measureRows() error {
 	return nil
 }
 
-// keep puts a row into the files of the directory, beside the rows they have.
-func (b *bench) keep(r row, lines []*report.Line) error {
-	if err := os.MkdirAll(b.out, 0o755); err != nil {
-		return err
-	}
-	path := filepath.Join(b.out, "results.json")
-	all, err := report.Load(path)
-	if err != nil {
-		return err
-	}
-	one := report.Row{Name: r.name, Title: r.title, Setting: b.setting()}
-	for _, l := range lines {
-		one.Lines = append(one.Lines, *l)
-	}
-	all.Subjects = []string{us, them}
-	all.Put(one, rowNames())
-	if err := all.Save(path); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(b.out, "RESULTS.md"), []byte(all.Page(introduction, method)), 0o644)
-}
+func page(all *report.Results) string { return all.Page(introduction, method) }
 
 func (b *bench) setting() report.Setting {
 	versions := map[string]string{

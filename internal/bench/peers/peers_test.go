@@ -44,6 +44,34 @@ func TestSluiceIsGivenAValidConfiguration(t *testing.T) {
 	}
 }
 
+func TestWhatRunsEndsWithTheBenchAndNothingStartsBehindIt(t *testing.T) {
+	p := Server("sleep", "", func(Setup) ([]string, error) { return []string{"sleep", "600"}, nil })
+	var running Running
+	var started []*Process
+	for range 3 {
+		r, err := running.Start(p, Setup{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		started = append(started, r)
+	}
+	running.Stop(started[0])
+	if started[0].Alive() || !started[1].Alive() {
+		t.Error("stopping one does not end that one alone")
+	}
+	running.Close()
+	running.Stop(started[1]) // by a row that is still at work
+	for i, r := range started {
+		if r.Alive() {
+			t.Errorf("process %d runs on", i)
+		}
+	}
+	if r, err := running.Start(p, Setup{Dir: t.TempDir()}); err == nil {
+		r.Stop()
+		t.Error("another is started behind the end")
+	}
+}
+
 func TestCPUTimeIsThatOfTheProcess(t *testing.T) {
 	own := func() time.Duration {
 		var ts unix.Timespec
