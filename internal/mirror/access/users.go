@@ -18,6 +18,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"sluice/internal/gate"
+	"sluice/internal/regular"
 )
 
 // maxCost is the highest cost of a bcrypt hash: each step doubles the processor time
@@ -118,17 +119,13 @@ var errNotBcrypt = errors.New(`the password is not a bcrypt hash, as "htpasswd -
 // readUsers reads lines of "name:hash". Errors have file and line, and never the
 // text, which may be a password in clear.
 func readUsers(path string) (map[string][]byte, error) {
-	f, err := os.Open(path)
+	f, info, err := regular.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("users: %w", err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("users: %w", err)
-	case !info.Mode().IsRegular() || info.Size() > maxFile:
-		return nil, fmt.Errorf("users: %s is not a file of at most %d MiB", path, maxFile>>20)
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("users: %s has more than %d MiB", path, maxFile>>20)
 	}
 	hashes := make(map[string][]byte)
 	lines := bufio.NewScanner(f)

@@ -2,10 +2,12 @@ package access_test
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"sluice/internal/mirror/access"
+	"sluice/internal/regular"
 )
 
 var client = netip.MustParseAddr("192.0.2.7")
@@ -137,5 +140,68 @@ func TestWhatIsNoFileOfUsersIsSaidWithItsLine(t *testing.T) {
 	}
 	if ok, err := (*access.Users)(nil).Check(context.Background(), client, "a", "b"); ok || err != nil {
 		t.Error("no users, and somebody is one")
+	}
+}
+
+// A pipe would hold up the start, or every login after it took the file's place, until
+// somebody writes to it.
+func TestAPipeIsNoFileOfUsers(t *testing.T) {
+	dir := t.TempDir()
+	pipe, path := filepath.Join(dir, "pipe"), filepath.Join(dir, "htpasswd")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := access.OpenUsers(pipe, zap.NewNop()); !errors.Is(err, regular.ErrNot) || !strings.Contains(err.Error(), pipe) {
+		t.Errorf("at the start: %v", err)
+	}
+	write(t, path, "alice:"+hash(t, "first")+"\n")
+	core, logged := observer.New(zap.WarnLevel)
+	u, err := access.OpenUsers(path, zap.New(core))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(pipe, path); err != nil {
+		t.Fatal(err)
+	}
+	if !check(t, u, "alice", "first") {
+		t.Error("a pipe in the file's place locks users out")
+	}
+	if n := logged.FilterMessageSnippet("those of before stay").Len(); n != 1 {
+		t.Errorf("it is told %d times", n)
+	}
+}
+
+// As Kubernetes keeps the files of a volume: it swaps the link to their directory.
+func TestUsersOfAVolumeThatIsSwapped(t *testing.T) {
+	dir := t.TempDir()
+	swap := func(version, text string) {
+		t.Helper()
+		if err := os.Mkdir(filepath.Join(dir, version), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, version, "htpasswd"), text)
+		next := filepath.Join(dir, "..data_tmp")
+		if err := os.Symlink(version, next); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(next, filepath.Join(dir, "..data")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	swap("..2026_01", "alice:"+hash(t, "first")+"\n")
+	path := filepath.Join(dir, "htpasswd")
+	if err := os.Symlink(filepath.Join("..data", "htpasswd"), path); err != nil {
+		t.Fatal(err)
+	}
+	u, err := access.OpenUsers(path, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !check(t, u, "alice", "first") {
+		t.Error("the file behind the links is not read")
+	}
+	swap("..2026_02", "alice:"+hash(t, "second")+"\n")
+	if check(t, u, "alice", "first") || !check(t, u, "alice", "second") {
+		t.Error("the swap is not seen")
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"sluice/acl"
 	"sluice/internal/config/strict"
 	"sluice/internal/mirror/access"
+	"sluice/internal/regular"
 )
 
 // warn looks for what is valid but hardly meant. It runs on a valid configuration.
@@ -56,7 +57,7 @@ func (b *builder) warnUsers() {
 	at := strict.InFile("users", "file")
 	b.warnSecret(name, at)
 	if _, err := access.OpenUsers(name, zap.NewNop()); err != nil {
-		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, regular.ErrNot) { // told already
 			b.warns().Addf(at, `write lines as "htpasswd -B" does`, "%v", err)
 		}
 		return
@@ -72,7 +73,7 @@ func (b *builder) warnUsers() {
 }
 
 func userNames(file string) []string {
-	f, err := os.Open(file)
+	f, _, err := regular.Open(file)
 	if err != nil {
 		return nil
 	}
