@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"sluice/internal/regular"
 )
 
 // lookEvery is how often a handshake looks whether the files have changed.
@@ -104,10 +106,27 @@ func (f *Files) look() (seen [2]version, err error) {
 // seen the next time.
 func (f *Files) read(seen [2]version) error {
 	f.seen = seen
-	pair, err := tls.LoadX509KeyPair(f.certPath, f.keyPath)
+	pair, err := ReadPair(f.certPath, f.keyPath)
 	if err != nil {
 		return fmt.Errorf("certificate %s with key %s: %w", f.certPath, f.keyPath, err)
 	}
 	f.pair = &pair
 	return nil
+}
+
+// maxPEM bounds a file of certificates, or a key, in bytes.
+const maxPEM = 1 << 20
+
+// ReadPair reads a certificate and its key, as NewFiles does. The error is an
+// *fs.PathError where one of them cannot be read.
+func ReadPair(certPath, keyPath string) (tls.Certificate, error) {
+	cert, err := regular.Read(certPath, maxPEM)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := regular.Read(keyPath, maxPEM)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
 }

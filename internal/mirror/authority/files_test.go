@@ -3,8 +3,10 @@ package authority
 import (
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -12,6 +14,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"sluice/internal/regular"
 )
 
 // kept is a pair of files as somebody else keeps them, and a clock for who reads them.
@@ -142,5 +146,19 @@ func TestFilesThatCannotBeUsedAreAnErrorAtTheStart(t *testing.T) {
 	}
 	if _, err := NewFiles(k.cert, k.key+".none", zap.NewNop()); err == nil {
 		t.Error("a key that is not there is taken")
+	}
+}
+
+// Nobody may ever write to it, and the start would wait for that.
+func TestAPipeIsNoCertificateAndNoKey(t *testing.T) {
+	k := keep(t)
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, pair := range [][2]string{{pipe, k.key}, {k.cert, pipe}} {
+		if _, err := NewFiles(pair[0], pair[1], zap.NewNop()); !errors.Is(err, regular.ErrNot) {
+			t.Errorf("%v: %v", pair, err)
+		}
 	}
 }

@@ -2,7 +2,6 @@ package settings
 
 import (
 	"bufio"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io/fs"
@@ -15,6 +14,7 @@ import (
 	"sluice/acl"
 	"sluice/internal/config/strict"
 	"sluice/internal/mirror/access"
+	"sluice/internal/mirror/authority"
 	"sluice/internal/regular"
 )
 
@@ -111,22 +111,25 @@ func (b *builder) warnCertificate(certificate, key string, at strict.Where) {
 		return
 	}
 	var file *fs.PathError
-	if _, err := tls.LoadX509KeyPair(certificate, key); err != nil && !errors.As(err, &file) {
+	if _, err := authority.ReadPair(certificate, key); err != nil && !errors.As(err, &file) {
 		b.warns().Addf(at, "", "%s with %s is of no use: %v", certificate, key, err)
 	}
 }
+
+// maxAuthorities bounds a file of them in bytes.
+const maxAuthorities = 16 << 20
 
 // warnAuthorities points out a file in which there is no authority.
 func (b *builder) warnAuthorities(name string, at strict.Where) {
 	if b.warnFile(name, at) == nil {
 		return
 	}
-	if text, err := os.ReadFile(name); err == nil && !x509.NewCertPool().AppendCertsFromPEM(text) {
+	if text, err := regular.Read(name, maxAuthorities); err == nil && !x509.NewCertPool().AppendCertsFromPEM(text) {
 		b.warns().Addf(at, "", "%s has no certificate in it", name)
 	}
 }
 
-// warnFile points out a file that is not there.
+// warnFile points out a file that is not there, or is none, for which it returns nil.
 func (b *builder) warnFile(name string, at strict.Where) fs.FileInfo {
 	if name == "" {
 		return nil
@@ -139,6 +142,7 @@ func (b *builder) warnFile(name string, at strict.Where) fs.FileInfo {
 		return nil
 	case err == nil && !info.Mode().IsRegular():
 		b.warns().Addf(at, "", "%s is not a file", name)
+		return nil
 	}
 	return info
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -111,5 +112,33 @@ func TestAFileOfUsersThatCannotBeUsedIsAWarning(t *testing.T) {
 	got := warnings(mustParse(t, ruleOfWarnTest+"[users]\nfile = \""+path+"\"\n", Flags{}))
 	if len(got) != 1 || !strings.Contains(got[0], path+":1: ") || strings.Contains(got[0], "hunter2") {
 		t.Errorf("got %q", got)
+	}
+}
+
+// Whoever looks at one would wait for somebody who writes to it.
+func TestAPipeIsToldWhateverItIsNamedFor(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := warnings(mustParse(t, strings.ReplaceAll(`[[listener]]
+address = ":5443"
+tls = "files"
+certificate = "PIPE"
+key = "PIPE"
+[[upstream]]
+name = "a.example"
+username = "a"
+password_file = "PIPE"
+ca = "PIPE"
+[users]
+file = "PIPE"
+`, "PIPE", pipe)+ruleOfWarnTest, Flags{}))
+	var want []string
+	for _, at := range []string{"4:15", "5:7", "9:17", "10:6", "12:8"} {
+		want = append(want, "mirror.toml:"+at+": "+pipe+" is not a file")
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"sluice/internal/regular"
 )
 
 const (
@@ -115,14 +117,12 @@ func fromFile(c *credentials, username, path string) {
 		return err == nil && os.SameFile(now, seen) && now.ModTime().Equal(seen.ModTime()) && now.Size() == seen.Size()
 	}
 	c.read = func(context.Context) (credential, error) {
-		f, err := os.Open(path)
+		f, info, err := regular.Open(path)
 		if err != nil {
 			return credential{}, fmt.Errorf("password file: %w", err)
 		}
 		defer f.Close()
-		if seen, err = f.Stat(); err != nil {
-			return credential{}, fmt.Errorf("password file: %w", err)
-		}
+		seen = info
 		text, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 		if err != nil {
 			return credential{}, fmt.Errorf("password file: %w", err)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -231,6 +232,10 @@ func TestFaultsOfTheConfigurationAreToldAtTheStart(t *testing.T) {
 	write(t, empty, "\n")
 	large := filepath.Join(t.TempDir(), "large")
 	write(t, large, strings.Repeat("x", maxSecret+1))
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		change func(*Options)
 		want   string
@@ -242,6 +247,8 @@ func TestFaultsOfTheConfigurationAreToldAtTheStart(t *testing.T) {
 		"no such file":          {func(o *Options) { o.Username, o.PasswordFile = "u", "/nonexistent" }, "no such file"},
 		"empty file":            {func(o *Options) { o.Username, o.PasswordFile = "u", empty }, "empty"},
 		"large file":            {func(o *Options) { o.Username, o.PasswordFile = "u", large }, "more than"},
+		"a pipe":                {func(o *Options) { o.Username, o.PasswordFile = "u", pipe }, "not a regular file"},
+		"a pipe of CAs":         {func(o *Options) { o.CA = pipe }, "not a regular file"},
 		"variable not set":      {func(o *Options) { o.Username, o.PasswordEnv = "u", "NOT_SET_AT_ALL" }, "NOT_SET_AT_ALL"},
 		"helper elsewhere":      {func(o *Options) { o.Helper = "../../bin/sh" }, "letters"},
 		"no such helper":        {func(o *Options) { o.Helper = "nonexistent" }, "docker-credential-nonexistent"},

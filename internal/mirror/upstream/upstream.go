@@ -28,7 +28,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -36,6 +35,7 @@ import (
 	"go.uber.org/zap"
 
 	"sluice/internal/egress"
+	"sluice/internal/regular"
 )
 
 const (
@@ -166,12 +166,15 @@ func (r *Registry) defaults() {
 	r.log = r.log.With(zap.String("upstream", r.name))
 }
 
+// maxAuthorities bounds a file of them in bytes; all that browsers trust are 0.3 MB.
+const maxAuthorities = 16 << 20
+
 // authorities returns the system's with those of a file; nil, the system's, for "".
 func authorities(path string) (*x509.CertPool, error) {
 	if path == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(path)
+	text, err := regular.Read(path, maxAuthorities)
 	if err != nil {
 		return nil, fmt.Errorf("authorities: %w", err)
 	}
