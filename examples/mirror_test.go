@@ -29,7 +29,7 @@ import (
 )
 
 func testMirrorConfiguration(t *testing.T, path string) {
-	if out := run(t, lab.SluiceMirror(t), "check", "--config", path); !strings.Contains(out, " 0 warnings") {
+	if out := run(t, lab.SluiceMirror(t), "check", "--config", path, "--cache", filepath.Join(t.TempDir(), "cache")); !strings.Contains(out, " 0 warnings") {
 		t.Errorf("sluice-mirror check has something to say against it:\n%s", out)
 	}
 	policy, err := access.New(mirrorSettings(t).Rules)

@@ -13,7 +13,7 @@ func check(c *cli.Call) int {
 	if code, done := c.Parse(fs, 0); done {
 		return code
 	}
-	cfg, err := settings.Load(*f)
+	cfg, err := settings.Check(*f)
 	if err != nil {
 		fmt.Fprintln(c.Stderr, err)
 		return cli.ExitFault

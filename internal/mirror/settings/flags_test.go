@@ -79,7 +79,7 @@ func TestFlagsOverrideTheFile(t *testing.T) {
 }
 
 func TestWithAllowLoopbackIsNotLetInAsWell(t *testing.T) {
-	c, err := load(Flags{Allow: []string{"192.0.2.10"}}, t.TempDir()+"/none")
+	c, err := load(Flags{Allow: []string{"192.0.2.10"}}, t.TempDir()+"/none", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,9 +29,13 @@ type Flags struct {
 
 // Load reads the file that the flags name, or DefaultPath if that exists, and
 // lets the flags override it. The error is of type strict.Errors.
-func Load(f Flags) (*Config, error) { return load(f, DefaultPath) }
+func Load(f Flags) (*Config, error) { return load(f, DefaultPath, false) }
 
-func load(f Flags, standard string) (*Config, error) {
+// Check is Load for who asks whether a mirror can run by the configuration: it warns as
+// well of what would keep one from starting here and now, by this process's user.
+func Check(f Flags) (*Config, error) { return load(f, DefaultPath, true) }
+
+func load(f Flags, standard string, trial bool) (*Config, error) {
 	path := f.Config
 	if path == "" {
 		path = standard
@@ -39,16 +43,16 @@ func load(f Flags, standard string) (*Config, error) {
 	text, err := strict.ReadFile(path)
 	switch {
 	case err == nil:
-		return build(path, text, true, f)
+		return build(path, text, true, f, trial)
 	case f.Config == "" && errors.Is(err, fs.ErrNotExist):
-		return build("", "", false, f)
+		return build("", "", false, f, trial)
 	}
 	return nil, strict.Errors{err}
 }
 
 // Parse is Load for a text in memory; name stands for it in messages.
 func Parse(name string, data []byte, f Flags) (*Config, error) {
-	return build(name, string(data), true, f)
+	return build(name, string(data), true, f, false)
 }
 
 // builder makes a Config and collects on the way all that is wrong.
@@ -63,7 +67,7 @@ type builder struct {
 	addresses sections.Addresses
 }
 
-func build(name, text string, hasFile bool, f Flags) (*Config, error) {
+func build(name, text string, hasFile bool, f Flags, trial bool) (*Config, error) {
 	b := &builder{hasFile: hasFile, flags: f, config: &Config{Path: name}}
 	if err := strict.Decode(text, &b.file, &b.report.Errors); err != nil {
 		err.File = name
@@ -84,6 +88,9 @@ func build(name, text string, hasFile bool, f Flags) (*Config, error) {
 		return nil, errs
 	}
 	b.warn()
+	if trial {
+		b.warnStart()
+	}
 	b.config.Warnings = b.report.Warnings.Warnings(name, text)
 	return b.config, nil
 }

@@ -68,7 +68,7 @@ func warnings(c *Config) []string {
 }
 
 func TestWithoutFileAndFlagsThisMachineAloneMayPullFromDockerHub(t *testing.T) {
-	c, err := load(Flags{}, filepath.Join(t.TempDir(), "mirror.toml"))
+	c, err := load(Flags{}, filepath.Join(t.TempDir(), "mirror.toml"), false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,6 +80,15 @@ func newCredentials(o Options) (*credentials, error) {
 	return c, err
 }
 
+// CheckCredentials returns the error with which New would refuse the credentials that
+// the options name; nil: it would take them. It runs no helper.
+func CheckCredentials(o Options) error {
+	if _, err := newCredentials(o); err != nil {
+		return fmt.Errorf("upstream %s: %w", o.Name, err)
+	}
+	return nil
+}
+
 // get returns the credentials as they are now.
 func (c *credentials) get(ctx context.Context) (credential, error) {
 	select {
