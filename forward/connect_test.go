@@ -3,9 +3,7 @@ package forward
 import (
 	"errors"
 	"io"
-	"net"
 	"net/netip"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,6 +11,7 @@ import (
 
 	"sluice/internal/egress"
 	"sluice/internal/gate"
+	"sluice/internal/lab"
 	"sluice/internal/relay"
 	"sluice/internal/track"
 )
@@ -212,7 +211,7 @@ func TestAnAbandonedDialIsGivenUp(t *testing.T) {
 
 func TestASlowDialStillDeliversWhatWasSentEarly(t *testing.T) {
 	p := newProxy(t, setup{})
-	addr, admit := fullListener(t)
+	addr, admit := lab.Full(t)
 	for _, early := range []string{"", "early"} {
 		c := p.dial()
 		c.send("CONNECT %s HTTP/1.1\r\n\r\n%s", addr, early)
@@ -221,7 +220,7 @@ func TestASlowDialStillDeliversWhatWasSentEarly(t *testing.T) {
 		admit()                      // the kernel sends its second SYN after a second
 		c.expect(established)
 		c.send(" late")
-		s := admit()
+		s := newClient(t, admit())
 		s.expect(early + " late")
 		s.Close()
 		c.Close()
@@ -233,46 +232,8 @@ func TestASlowDialStillDeliversWhatWasSentEarly(t *testing.T) {
 // blackHole returns an address on loopback where connecting neither works nor
 // fails.
 func blackHole(t *testing.T) netip.AddrPort {
-	addr, _ := fullListener(t)
+	addr, _ := lab.Full(t)
 	return addr
-}
-
-// fullListener returns a listener whose backlog is full, so that SYNs to it are
-// dropped, and a function that accepts the next connection.
-func fullListener(t *testing.T) (netip.AddrPort, func() *client) {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { syscall.Close(fd) })
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Listen(fd, 0); err != nil { // room for one
-		t.Fatal(err)
-	}
-	sa, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(sa.(*syscall.SockaddrInet4).Port))
-	dialTo(t, addr)
-	return addr, func() *client {
-		t.Helper()
-		nfd, _, err := syscall.Accept(fd)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f := os.NewFile(uintptr(nfd), "accepted")
-		defer f.Close()
-		c, err := net.FileConn(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		return newClient(t, c.(*net.TCPConn))
-	}
 }
 
 func TestAProbeLeavesNoRecord(t *testing.T) {
@@ -316,7 +277,7 @@ func TestASlowOrAbandonedHeadIsClosedWithARecord(t *testing.T) {
 func TestEarlyBytesFromTheListenerCount(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, setup{})
-	near, far := pair(t)
+	near, far := lab.Connected(t)
 	go p.handler.Serve(near, []byte("CONNECT "+o.addr+" HT"), gate.Source{Client: addrOf(near.RemoteAddr())}, time.Now())
 	c := newClient(t, far)
 	c.send("TP/1.1\r\n\r\n")

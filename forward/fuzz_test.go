@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sluice/acl"
+	"sluice/internal/lab"
 	"sluice/internal/relay"
 )
 
@@ -166,9 +167,9 @@ func FuzzChunked(f *testing.F) {
 	}
 	f.Add([]byte("3;a=\"b\"\r\nabc\r\n0A\r\n0123456789\r\n000\r\nX: y\r\nHost: z\r\n\r\nGET"))
 	f.Add([]byte("10000\r\n" + strings.Repeat("x", 1<<16) + "\r\n0\r\n\r\n"))
-	ended, far := pair(f)
+	ended, far := lab.Connected(f)
 	far.CloseWrite() // reads from ended end at once, as often as one likes
-	near, sink := pair(f)
+	near, sink := lab.Connected(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > 100_000 {
 			return // more than the sink's socket holds

@@ -9,6 +9,7 @@ import (
 
 	"sluice/acl"
 	"sluice/internal/egress"
+	"sluice/internal/lab"
 	"sluice/internal/limit"
 )
 
@@ -273,7 +274,7 @@ func TestAnotherRuleNeedsAnotherConnection(t *testing.T) {
 }
 
 func TestAnIdleConnectionHoldsNoBuffer(t *testing.T) {
-	near, far := pair(t)
+	near, far := lab.Connected(t)
 	var r reader
 	r.reset(near)
 	done := make(chan error)

@@ -365,22 +365,6 @@ func (o *recorder) take() (raw string, requests []string) {
 	return raw, requests
 }
 
-// pair returns two ends of one TCP connection on loopback.
-func pair(t testing.TB) (near, far *net.TCPConn) {
-	t.Helper()
-	ln := listen(t)
-	far, err := net.DialTCP("tcp", nil, ln.Addr().(*net.TCPAddr))
-	if err != nil {
-		t.Fatal(err)
-	}
-	near, err = ln.AcceptTCP()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { near.Close(); far.Close() })
-	return near, far
-}
-
 // eventually waits for what happens on its own time.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()

@@ -12,6 +12,7 @@ import (
 
 	"sluice/internal/crash"
 	"sluice/internal/gate"
+	"sluice/internal/lab"
 	"sluice/internal/limit"
 	"sluice/internal/relay"
 	"sluice/internal/track"
@@ -66,7 +67,7 @@ func TestAPanicEndsOneConnectionWithARecordAndGivesItsPlaceBack(t *testing.T) {
 func TestAPanicWhileABodyIsSentEndsOneConnection(t *testing.T) {
 	n := panics{t: t}
 	p := newProxy(t, setup{gate: func(g *gate.Gate) { g.Panicked = n.told }})
-	near, far := pair(t)
+	near, far := lab.Connected(t)
 	s := &session{h: p.handler, conn: near}
 	s.in.reset(near)
 	s.in.push([]byte("body"))
@@ -87,7 +88,7 @@ func TestAPanicWhileABodyIsSentEndsOneConnection(t *testing.T) {
 }
 
 func TestAPanicOfAWatchEndsAsOneOfItsOwner(t *testing.T) {
-	near, far := pair(t)
+	near, far := lab.Connected(t)
 	s := &session{conn: near}
 	s.in.reset(near)
 	var w watch

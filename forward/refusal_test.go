@@ -3,7 +3,6 @@ package forward
 import (
 	"encoding/base64"
 	"io"
-	"net"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"sluice/acl"
 	"sluice/internal/egress"
 	"sluice/internal/gate"
+	"sluice/internal/lab"
 	"sluice/internal/limit"
 	"sluice/internal/track"
 )
@@ -23,32 +23,10 @@ import (
 // nameServer answers every query with a code and no records; with silent, it does
 // not answer.
 func nameServer(t *testing.T, code dnsmessage.RCode, silent bool) netip.AddrPort {
-	t.Helper()
-	pc, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	t.Cleanup(func() { pc.Close(); <-done })
-	go func() {
-		defer close(done)
-		b := make([]byte, 1500)
-		for {
-			n, from, err := pc.ReadFromUDPAddrPort(b)
-			if err != nil {
-				return
-			}
-			var m dnsmessage.Message
-			if silent || m.Unpack(b[:n]) != nil {
-				continue
-			}
-			reply, err := (&dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, RCode: code}, Questions: m.Questions}).Pack()
-			if err == nil {
-				pc.WriteToUDPAddrPort(reply, from)
-			}
-		}
-	}()
-	return pc.LocalAddr().(*net.UDPAddr).AddrPort()
+	return lab.NameServer(t, func(m *dnsmessage.Message) bool {
+		m.RCode = code
+		return !silent
+	})
 }
 
 // Each row is provoked for real, by CONNECT and in absolute-form.

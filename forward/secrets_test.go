@@ -4,15 +4,16 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/net/dns/dnsmessage"
 
 	"sluice/acl"
 	"sluice/internal/gate"
+	"sluice/internal/lab"
 )
 
 // secrets are what no record and no answer may repeat.
@@ -75,39 +76,12 @@ func TestNoRecordHasCredentialsOrAQuery(t *testing.T) {
 	}
 }
 
-// insideNames is a name server that has 10.11.12.13 for every name (RFC 1035).
+// insideNames is a name server that has 10.11.12.13 for every name.
 func insideNames(t *testing.T) netip.AddrPort {
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	t.Cleanup(func() { pc.Close(); <-ended })
-	go func() {
-		defer close(ended)
-		p := make([]byte, 512)
-		for {
-			n, from, err := pc.ReadFrom(p)
-			if err != nil {
-				return
-			}
-			end := 12
-			for p[end] != 0 {
-				end += int(p[end]) + 1
-			}
-			end += 5 // name, type and class
-			isA := p[end-3] == 1
-			a := append([]byte(nil), p[:min(n, end)]...)
-			a[2], a[3] = a[2]|0x80, 0x80
-			copy(a[6:12], []byte{0, 0, 0, 0, 0, 0}) // no other records
-			if isA {
-				a[7] = 1
-				a = append(a, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 10, 11, 12, 13)
-			}
-			pc.WriteTo(a, from)
-		}
-	}()
-	return pc.LocalAddr().(*net.UDPAddr).AddrPort()
+	return lab.NameServer(t, func(m *dnsmessage.Message) bool {
+		lab.Has(m, netip.MustParseAddr("10.11.12.13"))
+		return true
+	})
 }
 
 func TestARefusalTellsNoAddressInside(t *testing.T) {

@@ -3,7 +3,6 @@ package socks
 import (
 	"encoding/binary"
 	"io"
-	"net"
 	"net/netip"
 	"slices"
 	"testing"
@@ -12,6 +11,7 @@ import (
 	"sluice/acl"
 	"sluice/internal/egress"
 	"sluice/internal/gate"
+	"sluice/internal/lab"
 	"sluice/internal/track"
 )
 
@@ -87,18 +87,8 @@ func serveOnce(t *testing.T, p *acl.Policy, sent []byte) track.Record {
 	var records []track.Record
 	policy := &gate.Policy{ACL: p, Handshake: 10 * time.Second, Dialer: &egress.Dialer{}}
 	h := &Handler{Gate: gate.New(policy, func(r *track.Record) { records = append(records, *r) })}
-	ln := listen(t, "127.0.0.1:0")
-	defer ln.Close()
-	client, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	conn, err := ln.AcceptTCP()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := client.(*net.TCPConn).CloseWrite(); err != nil {
+	conn, client := lab.Connected(t)
+	if err := client.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
 	h.Serve(conn, sent, gate.Source{Client: netip.MustParseAddrPort("192.0.2.9:1")}, time.Now())

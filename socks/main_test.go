@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/net/dns/dnsmessage"
 
 	"sluice/acl"
 	"sluice/internal/egress"
 	"sluice/internal/gate"
+	"sluice/internal/lab"
 	"sluice/internal/limit"
 	"sluice/internal/track"
 )
@@ -105,26 +107,12 @@ func echo(t *testing.T) netip.AddrPort {
 	return ln.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// nameserver answers every question with NXDOMAIN (RFC 1035, section 4.1.1).
+// nameserver answers every question with NXDOMAIN.
 func nameserver(t *testing.T) netip.AddrPort {
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	t.Cleanup(func() { pc.Close(); wg.Wait() })
-	wg.Go(func() {
-		p := make([]byte, 512)
-		for {
-			n, from, err := pc.ReadFrom(p)
-			if err != nil {
-				return
-			}
-			p[2], p[3] = p[2]|0x80, 0x83
-			pc.WriteTo(p[:n], from)
-		}
+	return lab.NameServer(t, func(m *dnsmessage.Message) bool {
+		m.RCode = dnsmessage.RCodeNameError
+		return true
 	})
-	return pc.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
 func (b *bench) dial() *net.TCPConn {

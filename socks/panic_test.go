@@ -3,13 +3,13 @@ package socks
 import (
 	"errors"
 	"io"
-	"net"
 	"syscall"
 	"testing"
 
 	"sluice/acl"
 	"sluice/internal/crash"
 	"sluice/internal/gate"
+	"sluice/internal/lab"
 	"sluice/internal/limit"
 )
 
@@ -31,16 +31,7 @@ func TestAPanicEndsOneSessionWithARecordAndGivesItsPlaceBack(t *testing.T) {
 }
 
 func TestAPanicOfTheWatchEndsAsOneOfItsOwner(t *testing.T) {
-	ln := listen(t, "127.0.0.1:0")
-	far, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	near, err := ln.AcceptTCP()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer near.Close()
+	near, far := lab.Connected(t)
 	called := make(chan struct{})
 	stop := watch(near, func() { close(called); panic("a fault") })
 	far.Close()

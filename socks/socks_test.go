@@ -16,6 +16,7 @@ import (
 	"sluice/acl"
 	"sluice/internal/egress"
 	"sluice/internal/gate"
+	"sluice/internal/lab"
 	"sluice/internal/track"
 )
 
@@ -280,17 +281,8 @@ func FuzzSession(f *testing.F) {
 		records := 0
 		policy := &gate.Policy{ACL: p, Handshake: time.Second, Dialer: &egress.Dialer{}}
 		h := &Handler{Gate: gate.New(policy, func(*track.Record) { records++ })}
-		ln := listen(t, "127.0.0.1:0")
-		client, err := net.Dial("tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer client.Close()
-		conn, err := ln.AcceptTCP()
-		if err != nil {
-			t.Fatal(err)
-		}
-		client.(*net.TCPConn).CloseWrite()
+		conn, client := lab.Connected(t)
+		client.CloseWrite()
 		h.Serve(conn, sent, gate.Source{Client: netip.MustParseAddrPort("192.0.2.9:1")}, time.Now())
 		if records != 1 {
 			t.Errorf("%d records", records)

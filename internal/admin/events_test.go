@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"slices"
 	"strings"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"sluice/internal/lab"
 )
 
 // ids returns the identifiers of a list of objects.
@@ -133,47 +136,17 @@ func TestATunnelIsToldAgainWhenItIsConnected(t *testing.T) {
 
 // nameserver says that all names lead to 127.0.0.1, once answer is closed.
 func nameserver(t *testing.T) (address string, answer chan struct{}) {
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	answer = make(chan struct{})
-	done := make(chan struct{})
-	t.Cleanup(func() { c.Close(); <-done })
-	go func() {
-		defer close(done)
-		buf := make([]byte, 512)
-		for {
-			n, from, err := c.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			select {
-			case <-answer:
-			case <-time.After(patience):
-				return
-			}
-			if reply, err := localhost(buf[:n]); err == nil {
-				c.WriteTo(reply, from)
-			}
+	addr := lab.NameServer(t, func(m *dnsmessage.Message) bool {
+		select {
+		case <-answer:
+		case <-time.After(patience):
+			return false
 		}
-	}()
-	return c.LocalAddr().String(), answer
-}
-
-func localhost(query []byte) ([]byte, error) {
-	var q dnsmessage.Message
-	if err := q.Unpack(query); err != nil {
-		return nil, err
-	}
-	m := dnsmessage.Message{Header: dnsmessage.Header{ID: q.ID, Response: true, RecursionAvailable: true}, Questions: q.Questions}
-	if one := q.Questions[0]; one.Type == dnsmessage.TypeA {
-		m.Answers = []dnsmessage.Resource{{
-			Header: dnsmessage.ResourceHeader{Name: one.Name, Type: one.Type, Class: one.Class, TTL: 60},
-			Body:   &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}},
-		}}
-	}
-	return m.Pack()
+		lab.Has(m, netip.MustParseAddr("127.0.0.1"))
+		return true
+	})
+	return addr.String(), answer
 }
 
 func TestPlacesForWatchersAreBoundedAndGivenBack(t *testing.T) {

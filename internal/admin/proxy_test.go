@@ -35,7 +35,7 @@ type proxy struct {
 	t      testing.TB
 	addrs  []string // of the listeners
 	admin  string   // address
-	log    journal
+	log    lab.Transcript
 	client *http.Client
 	stop   func() // at once, and wait
 	drain  func() // let what is live end, and wait
@@ -254,24 +254,9 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// journal is an access log that may be read while it is written.
-type journal struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(p)
-}
-
 // records returns those with a field of this value.
 func (p *proxy) records(name string, value any) (list []object) {
-	p.log.mu.Lock()
-	text := p.log.b.String()
-	p.log.mu.Unlock()
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(p.log.String()) {
 		if o := parse(p.t, line); o[name] == value {
 			list = append(list, o)
 		}

@@ -7,11 +7,12 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"sluice/internal/lab"
 )
 
 // play serves every connection to a new origin by a function, which closes it.
@@ -62,57 +63,21 @@ var zone = map[string]string{nameInside: "10.20.30.40", nameHere: "127.0.0.1", n
 
 // nameServer answers questions over UDP, as zone and the names tell.
 func nameServer(t testing.TB) netip.AddrPort {
-	t.Helper()
-	pc, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	t.Cleanup(func() { pc.Close(); <-done })
-	go func() {
-		defer close(done)
-		b := make([]byte, 1500)
-		for {
-			n, from, err := pc.ReadFromUDPAddrPort(b)
-			if err != nil {
-				return
-			}
-			if reply := dnsAnswer(b[:n]); reply != nil {
-				pc.WriteToUDPAddrPort(reply, from)
-			}
+	return lab.NameServer(t, func(m *dnsmessage.Message) bool {
+		name := strings.TrimSuffix(m.Questions[0].Name.String(), ".")
+		addr, known := zone[name]
+		switch {
+		case name == nameSilent:
+			return false
+		case name == nameBroken:
+			m.RCode = dnsmessage.RCodeServerFailure
+		case known:
+			lab.Has(m, netip.MustParseAddr(addr))
+		case name != nameEmpty:
+			m.RCode = dnsmessage.RCodeNameError
 		}
-	}()
-	return pc.LocalAddr().(*net.UDPAddr).AddrPort()
-}
-
-// dnsAnswer makes the answer to a question, nil for none.
-func dnsAnswer(query []byte) []byte {
-	var q dnsmessage.Message
-	if q.Unpack(query) != nil || len(q.Questions) != 1 {
-		return nil
-	}
-	asked := q.Questions[0]
-	m := dnsmessage.Message{Header: dnsmessage.Header{ID: q.ID, Response: true, RecursionAvailable: true}, Questions: q.Questions}
-	name := strings.TrimSuffix(asked.Name.String(), ".")
-	addr, known := zone[name]
-	switch {
-	case name == nameSilent:
-		return nil
-	case name == nameBroken:
-		m.RCode = dnsmessage.RCodeServerFailure
-	case known && asked.Type == dnsmessage.TypeA:
-		m.Answers = []dnsmessage.Resource{{
-			Header: dnsmessage.ResourceHeader{Name: asked.Name, Class: dnsmessage.ClassINET, TTL: 1},
-			Body:   &dnsmessage.AResource{A: netip.MustParseAddr(addr).As4()},
-		}}
-	case !known && name != nameEmpty:
-		m.RCode = dnsmessage.RCodeNameError
-	}
-	reply, err := m.Pack()
-	if err != nil {
-		return nil
-	}
-	return reply
+		return true
+	})
 }
 
 // closedPort is an address where nobody listens.
@@ -122,30 +87,8 @@ func closedPort(t testing.TB) netip.AddrPort {
 	return ln.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// blackHole is an address whose listener has no place left, so that the kernel
-// drops every SYN to it.
+// blackHole is an address where connecting neither works nor fails.
 func blackHole(t testing.TB) netip.AddrPort {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { syscall.Close(fd) })
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Listen(fd, 0); err != nil { // room for one
-		t.Fatal(err)
-	}
-	sa, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(sa.(*syscall.SockaddrInet4).Port))
-	c, err := net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(at))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
+	at, _ := lab.Full(t)
 	return at
 }

@@ -3,20 +3,19 @@
 package endtoend
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"sluice/internal/config"
+	"sluice/internal/lab"
 	"sluice/internal/server"
 )
 
@@ -139,21 +138,8 @@ func (s *served) dial() *net.TCPConn {
 
 // journal is an access log that can be read while it is written.
 type journal struct {
-	mu    sync.Mutex
-	b     bytes.Buffer
-	other text // what is no access record
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.String()
+	lab.Transcript
+	other lab.Transcript // what is no access record
 }
 
 func (j *journal) records(t testing.TB) []record {
@@ -167,24 +153,6 @@ func (j *journal) records(t testing.TB) []record {
 		list = append(list, r)
 	}
 	return list
-}
-
-// text is what a server says, safe for writers and readers at once.
-type text struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (w *text) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.b.Write(p)
-}
-
-func (w *text) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.b.String()
 }
 
 func listen(t testing.TB) *net.TCPListener {

@@ -3,13 +3,14 @@
 package evasion
 
 import (
-	"net"
 	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"sluice/internal/lab"
 )
 
 // question is what the name server was asked, the name in lower case and without
@@ -33,27 +34,15 @@ const public = "93.184.215.14"
 
 func serveNames(t *testing.T) *nameserver {
 	t.Helper()
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &nameserver{addr: conn.LocalAddr().(*net.UDPAddr).AddrPort()}
+	s := new(nameserver)
 	s.answers(func(string, int) []string { return []string{public} })
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		buf := make([]byte, 1500)
-		for {
-			n, from, err := conn.ReadFromUDPAddrPort(buf)
-			if err != nil {
-				return
-			}
-			if out := s.handle(buf[:n]); out != nil {
-				_, _ = conn.WriteToUDPAddrPort(out, from)
-			}
+	s.addr = lab.NameServer(t, func(m *dnsmessage.Message) bool {
+		q := m.Questions[0]
+		for _, addr := range s.reply(question{strings.TrimSuffix(strings.ToLower(q.Name.String()), "."), q.Type}) {
+			lab.Has(m, netip.MustParseAddr(addr))
 		}
-	}()
-	t.Cleanup(func() { _ = conn.Close(); <-done })
+		return true
+	})
 	return s
 }
 
@@ -71,36 +60,6 @@ func (s *nameserver) take() []question {
 	list := s.asked
 	s.asked = nil
 	return list
-}
-
-func (s *nameserver) handle(in []byte) []byte {
-	var p dnsmessage.Parser
-	head, err := p.Start(in)
-	if err != nil {
-		return nil
-	}
-	q, err := p.Question()
-	if err != nil {
-		return nil
-	}
-	b := dnsmessage.NewBuilder(nil, dnsmessage.Header{ID: head.ID, Response: true, RecursionAvailable: true})
-	_ = b.StartQuestions()
-	_ = b.Question(q)
-	_ = b.StartAnswers()
-	to := dnsmessage.ResourceHeader{Name: q.Name, Class: dnsmessage.ClassINET}
-	for _, text := range s.reply(question{strings.TrimSuffix(strings.ToLower(q.Name.String()), "."), q.Type}) {
-		switch a := netip.MustParseAddr(text); {
-		case a.Is4() && q.Type == dnsmessage.TypeA:
-			_ = b.AResource(to, dnsmessage.AResource{A: a.As4()})
-		case a.Is6() && q.Type == dnsmessage.TypeAAAA:
-			_ = b.AAAAResource(to, dnsmessage.AAAAResource{AAAA: a.As16()})
-		}
-	}
-	out, err := b.Finish()
-	if err != nil {
-		return nil
-	}
-	return out
 }
 
 func (s *nameserver) reply(q question) []string {

@@ -2,12 +2,12 @@ package gate
 
 import (
 	"io"
-	"net"
 	"testing"
 	"time"
 
 	"sluice/acl"
 	"sluice/internal/egress"
+	"sluice/internal/lab"
 	"sluice/internal/track"
 )
 
@@ -76,7 +76,7 @@ func TestATunnelIsCountedWhileItLives(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer far.Close()
-	near, client := pair(t)
+	near, client := lab.Connected(t)
 	if n := f.Tunnels(); n != 1 || f.Clients().Busy() != 1 {
 		t.Errorf("%d tunnels of %d clients", n, f.Clients().Busy())
 	}
@@ -105,25 +105,6 @@ func TestATunnelIsCountedWhileItLives(t *testing.T) {
 	if rest := <-counted; rest != [2]int64{0, 7} {
 		t.Errorf("what was left to count is %v", rest)
 	}
-}
-
-// pair returns both ends of a connection; the first is for the gate.
-func pair(t *testing.T) (near, far *net.TCPConn) {
-	t.Helper()
-	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	c, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	if near, err = ln.AcceptTCP(); err != nil {
-		t.Fatal(err)
-	}
-	return near, c.(*net.TCPConn)
 }
 
 func TestWhatCameOfADialIsTold(t *testing.T) {

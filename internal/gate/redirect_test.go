@@ -2,7 +2,6 @@ package gate
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"sluice/acl"
+	"sluice/internal/lab"
 	"sluice/internal/track"
 )
 
@@ -31,38 +31,10 @@ func newRedirects(t *testing.T) *fixture {
 
 // serveLoopback is a name server that has 127.0.0.1 for every name.
 func serveLoopback(t *testing.T) netip.AddrPort {
-	t.Helper()
-	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		buf := make([]byte, 1500)
-		for {
-			n, from, err := c.ReadFromUDPAddrPort(buf)
-			if err != nil {
-				return
-			}
-			var m dnsmessage.Message
-			if m.Unpack(buf[:n]) != nil {
-				continue
-			}
-			m.Response, m.Additionals = true, nil
-			if q := m.Questions[0]; q.Type == dnsmessage.TypeA {
-				m.Answers = []dnsmessage.Resource{{
-					Header: dnsmessage.ResourceHeader{Name: q.Name, Class: dnsmessage.ClassINET},
-					Body:   &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}},
-				}}
-			}
-			if out, err := m.Pack(); err == nil {
-				_, _ = c.WriteToUDPAddrPort(out, from)
-			}
-		}
-	}()
-	t.Cleanup(func() { c.Close(); <-done })
-	return c.LocalAddr().(*net.UDPAddr).AddrPort()
+	return lab.NameServer(t, func(m *dnsmessage.Message) bool {
+		lab.Has(m, netip.MustParseAddr("127.0.0.1"))
+		return true
+	})
 }
 
 // refused asks for a host, port 443, and returns the sentence of the refusal.

@@ -14,6 +14,7 @@ import (
 
 	"sluice/acl"
 	"sluice/internal/egress"
+	"sluice/internal/lab"
 	"sluice/internal/limit"
 	"sluice/internal/track"
 )
@@ -36,24 +37,12 @@ func (f *fixture) policy(rules []acl.Rule, change func(*Policy)) *Policy {
 // tunnel opens one and returns its client's end.
 func (f *fixture) tunnel(host string) (*Transaction, net.Conn) {
 	f.t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	defer ln.Close()
-	client, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	near, err := ln.Accept()
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	near, client := lab.Connected(f.t)
 	tx, o, e := f.dial(host)
 	if e != nil {
 		f.t.Fatal(e)
 	}
-	tx.Relay(near.(*net.TCPConn), o, nil)
+	tx.Relay(near, o, nil)
 	f.t.Cleanup(func() {
 		client.Close()
 		f.Live().KillAll("end of test")

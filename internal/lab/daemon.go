@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,7 +27,7 @@ type Daemon struct {
 	name   string
 	netns  string // the path of its host's network namespace
 	cmd    *exec.Cmd
-	output *transcript
+	output *Transcript
 	ended  chan struct{} // closed once the process is waited for
 }
 
@@ -44,7 +43,7 @@ func (h *Host) Start(t testing.TB, name string, args ...string) *Daemon {
 // caller has set get a copy of the output.
 func (h *Host) StartCommand(t testing.TB, cmd *exec.Cmd) *Daemon {
 	t.Helper()
-	d := &Daemon{name: h.name + ": " + programOf(cmd), netns: filepath.Join(netnsDir, h.netns), cmd: cmd, output: new(transcript), ended: make(chan struct{})}
+	d := &Daemon{name: h.name + ": " + programOf(cmd), netns: filepath.Join(netnsDir, h.netns), cmd: cmd, output: new(Transcript), ended: make(chan struct{})}
 	cmd.Stdout = both(d.output, cmd.Stdout)
 	cmd.Stderr = both(d.output, cmd.Stderr)
 	if err := cmd.Start(); err != nil {
@@ -172,30 +171,6 @@ func listening(pid int) map[uint16]bool {
 		}
 	}
 	return open
-}
-
-// transcript keeps what a program prints, safe for its two streams at once.
-type transcript struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (w *transcript) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.text.Write(p)
-}
-
-func (w *transcript) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.text.String()
-}
-
-// tail is the last lines of the text.
-func (w *transcript) tail(lines int) string {
-	all := strings.Split(strings.TrimSuffix(w.String(), "\n"), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
 // lineWriter hands each complete line of what is written to a function.

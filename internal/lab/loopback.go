@@ -31,3 +31,24 @@ func Loopback(t testing.TB, serve func(net.Conn)) string {
 	})
 	return ln.Addr().String()
 }
+
+// Connected is the two ends of a TCP connection on 127.0.0.1: that of who accepted it, and
+// that of who connected. With the test both are closed.
+func Connected(t testing.TB) (near, far *net.TCPConn) {
+	t.Helper()
+	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	far, err = net.DialTCP("tcp", nil, ln.Addr().(*net.TCPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, err = ln.AcceptTCP()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { near.Close(); far.Close() })
+	return near, far
+}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/lab"
 	"sluice/internal/limit"
 )
 
@@ -92,8 +93,8 @@ func TestEarlyBytesAreChargedForOnce(t *testing.T) {
 	const burst = 8 << 10
 	b := bucket(t, 1, burst)
 	tun := &tunnel{result: make(chan Result, 1)}
-	near, client := pair(t)
-	out, origin := pair(t)
+	near, client := lab.Connected(t)
+	out, origin := lab.Connected(t)
 	tun.client, tun.origin = client, origin
 	tun.Start(near, out, Options{Poller: p, Up: b, Early: make([]byte, burst-100)}, func(r Result) { tun.result <- r })
 	origin.SetReadDeadline(time.Now().Add(20 * time.Second))

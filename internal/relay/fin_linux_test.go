@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"testing"
+
+	"sluice/internal/lab"
 )
 
 // Both sides send their FIN at the same time: neither is a reset, which would let
@@ -13,8 +15,8 @@ func TestTwoEndsAtOnceAreNoReset(t *testing.T) {
 	inBothModes(t, func(t *testing.T, p *Poller) {
 		for i := range 500 {
 			tun := &tunnel{result: make(chan Result, 1)}
-			near, client := pair(t)
-			out, origin := pair(t)
+			near, client := lab.Connected(t)
+			out, origin := lab.Connected(t)
 			tun.Start(near, out, Options{Poller: p}, func(r Result) { tun.result <- r })
 			var ends sync.WaitGroup
 			for _, c := range []*net.TCPConn{client, origin} {

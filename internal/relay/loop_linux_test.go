@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sluice/internal/lab"
 )
 
 func newPoller(t testing.TB) *Poller {
@@ -164,8 +166,8 @@ func makeBursts(rng *rand.Rand) []burst {
 func TestWithoutDescriptorsGoroutinesRelay(t *testing.T) {
 	p := newPoller(t)
 	tun := &tunnel{result: make(chan Result, 1)}
-	near, client := pair(t)
-	out, origin := pair(t)
+	near, client := lab.Connected(t)
+	out, origin := lab.Connected(t)
 	tun.client, tun.origin = client, origin
 	restore := limitDescriptors(t, 4) // whatever is closed meanwhile
 	tun.Start(near, out, Options{Poller: p, Early: []byte("early,")}, func(r Result) { tun.result <- r })
@@ -254,8 +256,8 @@ func TestATunnelThatWaitsForItsBudgetIsNotIdle(t *testing.T) {
 func TestATunnelThatCannotBeWatchedIsRelayedByGoroutines(t *testing.T) {
 	p := &Poller{loops: []*loop{{epfd: -1}}} // as if fs.epoll.max_user_watches were reached
 	tun := &tunnel{result: make(chan Result, 1)}
-	near, client := pair(t)
-	out, origin := pair(t)
+	near, client := lab.Connected(t)
+	out, origin := lab.Connected(t)
 	tun.client, tun.origin = client, origin
 	tun.Start(near, out, Options{Poller: p}, func(r Result) { tun.result <- r })
 	client.SetDeadline(time.Now().Add(20 * time.Second))

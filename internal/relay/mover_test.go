@@ -5,10 +5,12 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"sluice/internal/lab"
 )
 
 func TestWriteChargesCountsAndTellsItsErrors(t *testing.T) {
-	near, far := pair(t)
+	near, far := lab.Connected(t)
 	data := random(100_000)
 	b := bucket(t, 1_000_000, 50_000)
 	got := make(chan int)

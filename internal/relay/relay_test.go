@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"sluice/internal/lab"
 	"sluice/internal/limit"
 )
 
@@ -30,26 +31,6 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// pair returns two ends of one TCP connection on loopback.
-func pair(t testing.TB) (near, far *net.TCPConn) {
-	t.Helper()
-	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	far, err = net.DialTCP("tcp", nil, ln.Addr().(*net.TCPAddr))
-	if err != nil {
-		t.Fatal(err)
-	}
-	near, err = ln.AcceptTCP()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { near.Close(); far.Close() })
-	return near, far
-}
-
 // tunnel is a relay with its two ends in the test's hands.
 type tunnel struct {
 	Tunnel
@@ -61,8 +42,8 @@ type tunnel struct {
 func start(t testing.TB, o Options) *tunnel {
 	t.Helper()
 	tun := &tunnel{result: make(chan Result, 1)}
-	near, client := pair(t)
-	out, origin := pair(t)
+	near, client := lab.Connected(t)
+	out, origin := lab.Connected(t)
 	tun.client, tun.origin = client, origin
 	tun.Start(near, out, o, func(r Result) { tun.result <- r })
 	return tun
@@ -313,8 +294,8 @@ func killEndsAWaitForTheBudget(t *testing.T, p *Poller) {
 
 func TestCopyNStopsAfterNBytes(t *testing.T) {
 	for _, n := range []int64{0, 1, bufferSize, 3 << 20} {
-		in, sender := pair(t)
-		out, receiver := pair(t)
+		in, sender := lab.Connected(t)
+		out, receiver := lab.Connected(t)
 		data := random(int(n) + 10)
 		go sender.Write(data)
 		got := make(chan []byte)
@@ -335,16 +316,16 @@ func TestCopyNStopsAfterNBytes(t *testing.T) {
 }
 
 func TestCopyNTellsWhoFailed(t *testing.T) {
-	in, sender := pair(t)
-	out, _ := pair(t)
+	in, sender := lab.Connected(t)
+	out, _ := lab.Connected(t)
 	sender.Write([]byte("short"))
 	sender.Close()
 	var count atomic.Int64
 	if err := CopyN(out, in, 10, Meter{Count: &count}); err != io.ErrUnexpectedEOF || count.Load() != 5 {
 		t.Errorf("early end: %v after %d", err, count.Load())
 	}
-	in, sender = pair(t)
-	out, receiver := pair(t)
+	in, sender = lab.Connected(t)
+	out, receiver := lab.Connected(t)
 	receiver.SetLinger(0)
 	receiver.Close()
 	go sender.Write(make([]byte, 64<<20))

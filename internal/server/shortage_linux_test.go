@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sluice/internal/config"
+	"sluice/internal/lab"
 )
 
 // exhausted is a server in a process of its own with few descriptors, which takes
@@ -175,7 +176,7 @@ func TestTheServerOfAProcessWithFewDescriptors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var log buffer
+	var log lab.Transcript
 	s, err := New(cfg, Options{Stdout: io.Discard, Stderr: &log})
 	if err != nil {
 		t.Fatal(err)

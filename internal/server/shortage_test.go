@@ -11,10 +11,11 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"sluice/internal/accesslog"
+	"sluice/internal/lab"
 )
 
 func TestAShortageThatComesAndGoesIsOneInTheLog(t *testing.T) {
-	var out buffer
+	var out lab.Transcript
 	var plenty atomic.Bool
 	var asked atomic.Int64
 	s := shortage{

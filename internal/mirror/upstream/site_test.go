@@ -219,20 +219,8 @@ type names struct {
 
 func serveNames(t *testing.T) *names {
 	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := &names{addr: c.LocalAddr().(*net.UDPAddr).AddrPort(), table: make(map[string][]netip.Addr), turn: make(map[string]int)}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		n.serve(c)
-	}()
-	t.Cleanup(func() {
-		_ = c.Close()
-		<-done
-	})
+	n := &names{table: make(map[string][]netip.Addr), turn: make(map[string]int)}
+	n.addr = lab.NameServer(t, n.answer)
 	return n
 }
 
@@ -243,29 +231,10 @@ func (n *names) set(name string, addrs ...netip.Addr) {
 	n.table[name+"."], n.turn[name+"."] = addrs, 0
 }
 
-func (n *names) serve(c net.PacketConn) {
-	buf := make([]byte, 4096)
-	for {
-		size, from, err := c.ReadFrom(buf)
-		if err != nil {
-			return
-		}
-		var m dnsmessage.Message
-		if m.Unpack(buf[:size]) != nil || len(m.Questions) != 1 {
-			continue
-		}
-		n.answer(&m)
-		if text, err := m.Pack(); err == nil {
-			_, _ = c.WriteTo(text, from)
-		}
-	}
-}
-
-func (n *names) answer(m *dnsmessage.Message) {
+func (n *names) answer(m *dnsmessage.Message) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	q := m.Questions[0]
-	m.Response, m.Additionals = true, nil
 	addrs, ok := n.table[q.Name.String()]
 	switch {
 	case !ok:
@@ -273,11 +242,9 @@ func (n *names) answer(m *dnsmessage.Message) {
 	case q.Type == dnsmessage.TypeA:
 		i := min(n.turn[q.Name.String()], len(addrs)-1)
 		n.turn[q.Name.String()]++
-		m.Answers = []dnsmessage.Resource{{
-			Header: dnsmessage.ResourceHeader{Name: q.Name, Class: dnsmessage.ClassINET},
-			Body:   &dnsmessage.AResource{A: addrs[i].As4()},
-		}}
+		lab.Has(m, addrs[i])
 	}
+	return true
 }
 
 // within ends a test that would wait for ever.
