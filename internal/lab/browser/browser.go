@@ -2,7 +2,8 @@
 
 // Package browser is a tab of a Chromium of its own, for tests of the pages of admin
 // addresses: it clicks and types, looks at what is shown, and fails the test when the
-// page asks for anything from elsewhere or has an error.
+// page asks for anything from elsewhere or has an error. What can be seen of a page's
+// files without a browser is looked at without one.
 package browser
 
 import (
