@@ -2,21 +2,13 @@
 // colours. A reading is to be had under the pointer, and by arrow keys: the plot is
 // a slider over time, whose value screen readers speak.
 
-import { byId, setText } from "./dom.js";
+import { byId, setText, shape } from "./dom.js";
 import { clock, rate } from "./text.js";
 
-const space = "http://www.w3.org/2000/svg";
 const keep = 10 * 60_000;
 const spans = [60_000, 2 * 60_000, 5 * 60_000, keep]; // the plot grows to its full span
 const gap = 4_000; // without a sample as long as this, the line breaks
 const margin = { left: 76, right: 12, top: 10, bottom: 24 };
-
-const shape = (name, className, attributes = {}) => {
-  const node = document.createElementNS(space, name);
-  if (className) node.setAttribute("class", className);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  return node;
-};
 
 // The least round number that is not less than value, and whose quarters are round.
 function roundUp(value) {

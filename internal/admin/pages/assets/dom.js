@@ -15,6 +15,14 @@ export function element(tag, properties = {}, ...children) {
   return e;
 }
 
+// A part of a drawing in SVG.
+export function shape(name, className, attributes = {}) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
+  if (className) node.setAttribute("class", className);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  return node;
+}
+
 // Setting what is there already would cost a layout each second for each cell.
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;

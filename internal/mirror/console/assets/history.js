@@ -2,18 +2,10 @@
 // start. It is a slider: a reading of each stretch of time is to be had under the
 // pointer and by arrow keys, and its value is spoken.
 
-import { byId, setText } from "./dom.js";
+import { byId, setText, shape } from "./dom.js";
 import { clock, count, percent, size } from "./text.js";
 
-const space = "http://www.w3.org/2000/svg";
 const margin = { left: 46, right: 12, top: 10, bottom: 24 };
-
-const shape = (name, className, attributes = {}) => {
-  const node = document.createElementNS(space, name);
-  if (className) node.setAttribute("class", className);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  return node;
-};
 
 export class History {
   constructor() {
