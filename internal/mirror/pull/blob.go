@@ -2,7 +2,6 @@ package pull
 
 import (
 	"context"
-	"io"
 	"net/http"
 
 	"sluice/internal/mirror/oci"
@@ -74,22 +73,13 @@ func (m *Mirror) headBlob(ctx context.Context, a asking, known bool) (*Blob, err
 }
 
 // opened is what came of asking for content of which it was not known that the
-// repository holds it. At most one of its fields is set; none: it does, and it is
-// kept or under way.
-type opened struct {
-	content *store.Content // for the first who asked
-	// apart is the upstream's answer, for the first who asked, where the content that
-	// is here came from another registry: it may not be served for this one, which has
-	// not shown yet that it has it.
-	apart *http.Response
-}
+// repository holds it: the content, for the first who asked; nil: it does, and it is kept
+// or under way.
+type opened struct{ content *store.Content }
 
 func (o opened) drop() {
-	switch {
-	case o.content != nil:
+	if o.content != nil {
 		o.content.Close()
-	case o.apart != nil:
-		o.apart.Body.Close()
 	}
 }
 
@@ -106,10 +96,6 @@ func (m *Mirror) newBlob(ctx context.Context, a asking) (*Blob, error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case o.apart != nil && shared:
-			return m.proven(ctx, a)
-		case o.apart != nil:
-			return m.pass(a, o.apart), nil
 		case o.content != nil && !shared:
 			return m.serve(ctx, a, o.content, Miss)
 		}
@@ -120,38 +106,13 @@ func (m *Mirror) newBlob(ctx context.Context, a asking) (*Blob, error) {
 	return nil, oci.Errorf(http.StatusServiceUnavailable, oci.Unavailable, "%s breaks off again and again while it sends blob %s", a.Repo.Registry, a.Ref.Digest)
 }
 
-// proven serves what is here from another registry to those who ask while one is given
-// the upstream's own answer, at that one's pace: all of them wait until the mirror has
-// read it once, and so knows that this registry has it too. A request of its own for each
-// would have it sent as often as there are clients.
-func (m *Mirror) proven(ctx context.Context, a asking) (*Blob, error) {
-	r := a.get("")
-	s := step[struct{}]{kind: "proof", what: a.blobPath(), do: func(ctx context.Context, as upstream.Identity, _ who) (struct{}, error) {
-		r.As = as
-		resp, err := a.up.Registry.Do(ctx, r)
-		if err != nil {
-			return struct{}{}, err
-		}
-		body := m.pass(a, resp).Passed.Body
-		defer body.Close()
-		_, err = io.Copy(io.Discard, body)
-		return struct{}{}, err
-	}}
-	if _, by, _, err := reach(ctx, m, a, s); err == nil {
-		if b, ok, err := m.join(ctx, a, by); ok || err != nil {
-			return b, err
-		}
-	}
-	return m.part(ctx, a) // it has gone meanwhile, or is none of this registry's
-}
-
 // join serves what is under way or kept, after the upstream has let the client have
 // it; ok is false if there is neither any more.
 func (m *Mirror) join(ctx context.Context, a asking, by who) (b *Blob, ok bool, err error) {
 	d := a.Ref.Digest
 	if tr, holds := m.transfers.of(a.Repo, d); holds {
 		src := &source{m: m, a: a, as: a.identities(by)}
-		if c, ok := m.store.Join(d, src.fetch); ok {
+		if c, ok := m.store.Join(a.Repo.Registry, d, src.fetch); ok {
 			b, err = m.serve(ctx, a, c, c.How())
 			return b, true, err
 		}
@@ -179,7 +140,7 @@ func (m *Mirror) openBlob(ctx context.Context, a asking, as upstream.Identity, b
 			return opened{}, nil // another has asked meanwhile
 		}
 	}
-	if tr != nil && tr.registry == a.Repo.Registry || tr == nil && m.store.HeldIn(a.Repo.Registry, d) {
+	if tr != nil || m.store.HeldIn(a.Repo.Registry, d) {
 		// It is here, and the registry's: does this repository hold it?
 		if _, err := m.head(ctx, a.up, a.Repo, a.blobPath(), as); err != nil {
 			return opened{}, err
@@ -195,21 +156,15 @@ func (m *Mirror) openBlob(ctx context.Context, a asking, as upstream.Identity, b
 		return opened{}, err
 	}
 	tr, begun := m.transfers.enter(a.Repo, d)
-	switch {
-	case begun:
-		if c := m.begin(a, tr, a.fetchAs(as, by), resp); c != nil {
-			return opened{content: c}, nil
-		}
-		if m.store.HeldIn(a.Repo.Registry, d) && m.hold(a, nil) {
-			resp.Body.Close()
-			return opened{}, nil
-		}
-		return opened{apart: resp}, nil
-	case tr != nil:
+	if begun && m.store.HeldIn(a.Repo.Registry, d) && m.hold(a, nil) { // it has come meanwhile
+		m.transfers.drop(tr)
+		begun = false
+	}
+	if !begun {
 		resp.Body.Close()
 		return opened{}, nil
 	}
-	return opened{apart: resp}, nil
+	return opened{m.begin(a, tr, a.fetchAs(as, by), resp)}, nil
 }
 
 // hold keeps that a repository holds what is kept, or under way by tr, after its
@@ -217,13 +172,7 @@ func (m *Mirror) openBlob(ctx context.Context, a asking, as upstream.Identity, b
 func (m *Mirror) hold(a asking, tr *transfer) bool {
 	d := a.Ref.Digest
 	if tr != nil {
-		m.transfers.mu.Lock()
-		defer m.transfers.mu.Unlock()
-		if m.transfers.under[d] == tr {
-			tr.holders[a.Repo] = true
-			return true
-		}
-		return false
+		return m.transfers.hold(a.Repo, tr)
 	}
 	c, ok := m.store.Get(d)
 	if !ok || !m.store.HeldIn(a.Repo.Registry, d) {

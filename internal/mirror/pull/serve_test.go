@@ -97,41 +97,71 @@ func TestAThousandClientsForOneColdBlobMakeOneRequest(t *testing.T) {
 	}
 }
 
-// Content that is here from one registry is served for another when that has sent it
-// whole: to one client, and to the mirror for all who ask meanwhile.
-func TestManyClientsForWhatAnotherRegistryHasSentMakeFewRequests(t *testing.T) {
-	hub, other := newRegistry(t), newRegistry(t)
-	layer := noise(1, 256<<10)
-	_, d := hub.image("library/alpine", "3", layer)
-	other.image("acme/app", "1", layer)
-	gate := make(chan struct{})
-	other.instead(func(http.ResponseWriter, *http.Request) bool {
-		<-gate
-		return false
-	})
-	s := newSite(t, hub, false)
-	s.add("other.example", other.URL, false)
-	if content, how := s.blob("alpine@" + string(d)); how != pull.Miss || !bytes.Equal(content, layer) {
-		t.Fatalf("%d bytes, %s", len(content), how)
-	}
-	s.settled()
-	const clients = 100
-	var wg sync.WaitGroup
-	for range clients {
-		wg.Go(func() {
-			content, how := s.blob("other.example/acme/app@" + string(d))
-			if !bytes.Equal(content, layer) {
-				t.Errorf("%d bytes, %s", len(content), how)
+// Content that is here from one registry, or on its way, is served for another as far as
+// that sends it too: once, however many clients there are and whoever of them leaves.
+func TestContentOfAnotherRegistryIsFetchedOnceFromThisOneToo(t *testing.T) {
+	for name, kept := range map[string]bool{"kept": true, "on its way": false} {
+		t.Run(name, func(t *testing.T) {
+			hub, other := newRegistry(t), newRegistry(t)
+			layer := noise(1, 256<<10)
+			_, d := hub.image("library/alpine", "3", layer)
+			other.image("acme/app", "1", layer)
+			asked, gate, hubGate := make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+			other.instead(func(http.ResponseWriter, *http.Request) bool {
+				select {
+				case asked <- struct{}{}:
+				default:
+				}
+				<-gate
+				return false
+			})
+			s := newSite(t, hub, false)
+			s.add("other.example", other.URL, false)
+			var wg sync.WaitGroup
+			if kept {
+				close(hubGate)
+			}
+			hub.instead(func(http.ResponseWriter, *http.Request) bool { <-hubGate; return false })
+			wg.Go(func() {
+				if content, how := s.blob("alpine@" + string(d)); how != pull.Miss || !bytes.Equal(content, layer) {
+					t.Errorf("%d bytes, %s", len(content), how)
+				}
+			})
+			if kept {
+				wg.Wait()
+				s.settled()
+			}
+			var others sync.WaitGroup
+			leaves, leave := context.WithCancel(t.Context())
+			others.Go(func() {
+				if b, err := s.Blob(leaves, s.request("other.example/acme/app@"+string(d))); err == nil {
+					b.Close()
+				}
+			})
+			<-asked
+			for range 100 {
+				others.Go(func() {
+					content, how := s.blob("other.example/acme/app@" + string(d))
+					if !bytes.Equal(content, layer) {
+						t.Errorf("%d bytes, %s", len(content), how)
+					}
+				})
+			}
+			leave()
+			close(gate)
+			others.Wait() // also where the first registry does not answer
+			if !kept {
+				close(hubGate)
+			}
+			wg.Wait()
+			eventually(t, "it is not known to be the other registry's", func() bool { return s.store.HeldIn("other.example", d) })
+			if got := other.asked("acme/app blobs/" + string(d)); got != "GET×1" {
+				t.Errorf("the other registry was asked %s", got)
+			}
+			if _, how := s.blob("other.example/acme/app@" + string(d)); how != pull.Hit {
+				t.Errorf("afterwards: %s", how)
 			}
 		})
-	}
-	time.AfterFunc(50*time.Millisecond, func() { close(gate) })
-	wg.Wait()
-	if n := other.total(); n > clients/10 { // two, but for those who came late
-		t.Errorf("the other registry was asked %d times", n)
-	}
-	if _, how := s.blob("other.example/acme/app@" + string(d)); how != pull.Hit {
-		t.Errorf("afterwards: %s", how)
 	}
 }
 

@@ -13,56 +13,69 @@ import (
 	"sluice/internal/mirror/upstream"
 )
 
-// transfers are the downloads under way, and where each comes from: content of one
-// registry is no business of another's clients while that has not shown that it has
-// it too. The zero value is ready.
+// transfers are what is under way, and where each comes from: content of one registry
+// is no business of another's clients while that has not shown that it has it too. The
+// zero value is ready.
 type transfers struct {
 	mu    sync.Mutex
-	under map[oci.Digest]*transfer
+	under map[transferKey]*transfer
 }
 
-type transfer struct {
+type transferKey struct {
 	registry string
-	holders  map[oci.Repository]bool // of that registry, as it says; guarded by transfers.mu
-	done     chan struct{}           // closed when it has ended, and who holds it is written
+	digest   oci.Digest
 }
 
-// of returns the download of content that is under way, or nil, and whether its
-// registry has said that the repository holds it.
+// transfer is a download.
+type transfer struct {
+	key     transferKey
+	holders map[oci.Repository]bool // of that registry, as it says; guarded by transfers.mu
+	done    chan struct{}           // closed when it has ended, and who holds it is written
+}
+
+// of returns what is under way of content from a repository's registry, or nil, and
+// whether that has said that the repository holds it.
 func (t *transfers) of(r oci.Repository, d oci.Digest) (tr *transfer, holds bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if tr = t.under[d]; tr == nil {
+	if tr = t.under[transferKey{r.Registry, d}]; tr == nil {
 		return nil, false
 	}
 	return tr, tr.holders[r]
 }
 
-// enter makes a repository a holder of what is downloaded from its registry. begun
-// tells that nothing was under way, and that the caller is to begin it; tr is nil if
-// it comes from another registry.
+// enter makes a repository a holder of what is under way from its registry. begun tells
+// that nothing was, and that the caller is to begin it.
 func (t *transfers) enter(r oci.Repository, d oci.Digest) (tr *transfer, begun bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	tr = t.under[d]
-	switch {
-	case tr == nil:
+	key := transferKey{r.Registry, d}
+	if tr = t.under[key]; tr == nil {
 		if t.under == nil {
-			t.under = make(map[oci.Digest]*transfer)
+			t.under = make(map[transferKey]*transfer)
 		}
-		tr = &transfer{registry: r.Registry, holders: make(map[oci.Repository]bool), done: make(chan struct{})}
-		t.under[d] = tr
+		tr = &transfer{key: key, holders: make(map[oci.Repository]bool), done: make(chan struct{})}
+		t.under[key] = tr
 		begun = true
-	case tr.registry != r.Registry:
-		return nil, false
 	}
 	tr.holders[r] = true
 	return tr, begun
 }
 
-// leave removes a download that has ended, unless there are holders that its caller
-// does not know yet, which it returns then.
-func (t *transfers) leave(d oci.Digest, tr *transfer, known map[oci.Repository]bool) (others []oci.Repository) {
+// hold makes a repository a holder of what is under way; false: it has ended.
+func (t *transfers) hold(r oci.Repository, tr *transfer) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.under[tr.key] != tr {
+		return false
+	}
+	tr.holders[r] = true
+	return true
+}
+
+// leave removes what has ended, unless there are holders that its caller does not know
+// yet, which it returns then.
+func (t *transfers) leave(tr *transfer, known map[oci.Repository]bool) (others []oci.Repository) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for r := range tr.holders {
@@ -71,32 +84,31 @@ func (t *transfers) leave(d oci.Digest, tr *transfer, known map[oci.Repository]b
 		}
 	}
 	if others == nil {
-		delete(t.under, d)
+		delete(t.under, tr.key)
 		close(tr.done)
 	}
 	return others
 }
 
-// drop removes a download that was none.
-func (t *transfers) drop(d oci.Digest, tr *transfer) {
+// drop removes what has not begun.
+func (t *transfers) drop(tr *transfer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.under, d)
+	delete(t.under, tr.key)
 	close(tr.done)
 }
 
-// begin downloads content, of which first is the answer to a request for the whole,
-// and keeps who holds it once it is there. Call it when enter says so. The content is
-// nil if it has come from elsewhere meanwhile; first is not used then.
+// begin downloads content, of which first is the answer to a request for the whole, and
+// keeps who holds it once it is there. Call it when enter says so. The content is nil if
+// it has come meanwhile; first is not used then.
 func (m *Mirror) begin(a asking, tr *transfer, as []upstream.Identity, first *http.Response) *store.Content {
-	d := a.Ref.Digest
 	src := &source{m: m, a: a, as: as, first: first}
-	c := m.store.Fetch(a.Repo.Registry, d, first.ContentLength, src.fetch)
+	c := m.store.FetchFrom(a.Repo.Registry, a.Ref.Digest, first.ContentLength, src.fetch)
 	ended := c.Ended()
 	if c.How() != store.Miss || ended == nil {
-		m.transfers.drop(d, tr)    // nobody is linked to what has come from elsewhere
+		m.transfers.drop(tr)
+		src.close()
 		if c.How() == store.Miss { // its error is told by all of its methods
-			src.close()
 			return c
 		}
 		c.Close()
@@ -109,31 +121,33 @@ func (m *Mirror) begin(a asking, tr *transfer, as []upstream.Identity, first *ht
 		case <-m.ctx.Done():
 		}
 		src.close()
-		m.settle(d, tr)
+		m.settle(tr, c.Kept())
 	})
 	return c
 }
 
-// settle links what was downloaded to those who hold it, if it is whole, and ends the
-// transfer: there is no moment when it is neither under way nor linked.
-func (m *Mirror) settle(d oci.Digest, tr *transfer) {
-	c, whole := m.store.Get(d)
-	if whole {
-		defer c.Close()
+// settle ends a transfer, and links what it has brought to those who hold it: there is
+// no moment when it is neither under way nor linked.
+func (m *Mirror) settle(tr *transfer, kept bool) {
+	var c *store.Content
+	if kept {
+		if c, kept = m.store.Get(tr.key.digest); kept {
+			defer c.Close()
+		}
 	}
 	known := make(map[oci.Repository]bool)
 	for {
-		holders := m.transfers.leave(d, tr, known)
+		holders := m.transfers.leave(tr, known)
 		if holders == nil {
 			return
 		}
 		for _, r := range holders {
 			known[r] = true
-			if !whole {
+			if !kept {
 				continue
 			}
 			if size, err := c.Size(context.Background()); err == nil { // nothing is waited for
-				m.link(r, d, store.Link{Size: size})
+				m.link(r, tr.key.digest, store.Link{Size: size})
 			}
 		}
 	}

@@ -48,6 +48,16 @@ func (c *Content) Ended() <-chan struct{} {
 	return c.download.ended
 }
 
+// Kept tells, of content that is being fetched and once Ended is closed, whether it has
+// come, and is kept. It may be called after Close.
+func (c *Content) Kept() bool {
+	if c.download == nil {
+		return c.err == nil
+	}
+	is := c.download.progress()
+	return is.verified && !is.streamed && is.err == nil
+}
+
 // Size returns the size of the whole content in bytes. It waits until that is known,
 // for as long as ctx lasts; where no upstream says it, until the end of the download.
 // It is -1 for content that is not kept and of which the upstream does not say it.

@@ -142,7 +142,7 @@ func churnOnce(s *Store) {
 	content := crashContent(rand.N(crashContents))
 	d := oci.FromBytes(content)
 	r := oci.Repository{Registry: "docker.io", Name: fmt.Sprint("crash/", rand.N(5))}
-	switch rand.N(12) {
+	switch rand.N(14) {
 	case 0:
 		_ = s.Put(d, content)
 	case 1:
@@ -159,8 +159,14 @@ func churnOnce(s *Store) {
 		}
 	case 6:
 		s.Resize(crashMax - rand.N[int64](crashMax/2))
+	case 7:
+		s.Prune(rand.N[int64](crashMax))
 	default:
-		c := s.Fetch([]string{"", "docker.io", "ghcr.io"}[rand.N(3)], d, -1, func(_ context.Context, offset int64) (io.ReadCloser, int64, error) {
+		fetch := s.Fetch
+		if rand.N(2) == 0 {
+			fetch = s.FetchFrom
+		}
+		c := fetch([]string{"", "docker.io", "ghcr.io"}[rand.N(3)], d, -1, func(_ context.Context, offset int64) (io.ReadCloser, int64, error) {
 			rest := content[offset:]
 			piece := rest[:rand.N(len(rest)+1)]
 			slow := readerFunc(func([]byte) (int, error) { time.Sleep(rand.N(5 * time.Millisecond)); return 0, io.EOF })

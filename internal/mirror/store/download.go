@@ -100,9 +100,14 @@ func (d *download) run() {
 		return
 	}
 	t.disconnect()
-	if err != nil {
+	keep := true
+	if err == nil && d.entry.apart {
+		keep, err = d.reunite()
+	}
+	switch {
+	case err != nil:
 		d.fail(err)
-	} else {
+	case keep:
 		d.keep()
 	}
 }

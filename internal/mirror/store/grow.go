@@ -141,7 +141,7 @@ func (d *download) fail(err error) {
 	s, e := d.store, d.entry
 	d.tell()
 	mismatch := errors.Is(err, ErrMismatch)
-	if mismatch || d.progress().got == 0 {
+	if mismatch || e.apart || d.progress().got == 0 {
 		if err := d.clear(); err != nil {
 			s.log.Error("what was fetched in vain cannot be removed", zap.String("file", d.name), zap.Error(err))
 		}
@@ -152,6 +152,9 @@ func (d *download) fail(err error) {
 	}
 	s.ended(d)
 	e.download = nil
+	if e.apart {
+		delete(s.apart, d.name)
+	}
 	e.used = time.Now()
 	s.index.settle(e)
 	s.mu.Unlock()
@@ -169,6 +172,9 @@ func (d *download) giveUpKeeping(reason error, spare *transfer) {
 	s.mu.Lock()
 	s.counters.uncached++
 	s.ended(d)
+	if e.apart {
+		delete(s.apart, d.name)
+	}
 	d.change(func(is *progress) {
 		is.streamed = true
 		if d.spare = spare; spare != nil {

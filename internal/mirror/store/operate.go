@@ -22,6 +22,11 @@ func (s *Store) List() []Item {
 			items = append(items, Item{Digest: e.digest, Size: e.stored, LastUsed: e.used, Kind: kindOf(e.whole)})
 		}
 	}
+	for _, e := range s.apart {
+		if e.stored > 0 {
+			items = append(items, Item{Digest: e.digest, Size: e.stored, LastUsed: e.used, Kind: KindPartial})
+		}
+	}
 	s.mu.Unlock()
 	s.known.describe(items)
 	return items

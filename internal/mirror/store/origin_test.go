@@ -83,13 +83,13 @@ func TestWhoOnlyJoinsBeginsNothing(t *testing.T) {
 	s := open(t, t.TempDir(), 1<<30)
 	content := noise(2, 1<<20)
 	d := oci.FromBytes(content)
-	if _, ok := s.Join(d, nil); ok {
+	if _, ok := s.Join("", d, nil); ok {
 		t.Fatal("there was nothing to join")
 	}
 	slow, feed := io.Pipe()
 	o := &origin{content: content, body: func(int64, []byte) io.Reader { return slow }}
 	first := s.Fetch("", d, -1, o.fetch)
-	joined, ok := s.Join(d, o.fetch)
+	joined, ok := s.Join("", d, o.fetch)
 	if !ok || joined.How() != Joined {
 		t.Fatalf("a download under way is not joined: %v", ok)
 	}
@@ -103,7 +103,7 @@ func TestWhoOnlyJoinsBeginsNothing(t *testing.T) {
 		}
 	}
 	<-first.Ended()
-	if c, ok := s.Join(d, nil); ok {
+	if c, ok := s.Join("", d, nil); ok {
 		c.Close()
 		t.Error("whole content is joined")
 	}

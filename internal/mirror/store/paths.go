@@ -37,7 +37,7 @@ func blobPath(d oci.Digest) string {
 }
 
 // partialPath is where content grows: partial/sha256-abcd…, or partial/sha256-abcd…@12ef…
-// with the mark of where it comes from.
+// with the mark of where it comes from, which ends in "+" if it grows apart.
 func partialPath(d oci.Digest, mark string) string {
 	if mark != "" {
 		mark = "@" + mark
@@ -49,7 +49,8 @@ func partialPath(d oci.Digest, mark string) string {
 func parsePartial(name string) (d oci.Digest, mark string, ok bool) {
 	name, mark, marked := strings.Cut(name, "@")
 	d, ok = parseDigestFile(name)
-	return d, mark, ok && (!marked || len(mark) == hex.EncodedLen(markSize) && strings.Trim(mark, "0123456789abcdef") == "")
+	digits := strings.TrimSuffix(mark, apartSign)
+	return d, mark, ok && (!marked || len(digits) == hex.EncodedLen(markSize) && strings.Trim(digits, "0123456789abcdef") == "")
 }
 
 // markSize is how many bytes of a hash tell one origin from another.
@@ -63,6 +64,18 @@ func markOf(origin string) string {
 	sum := sha256.Sum256([]byte(origin))
 	return hex.EncodeToString(sum[:markSize])
 }
+
+// apartSign ends the mark of a part that grows apart.
+const apartSign = "+"
+
+// apartMark is markOf for what grows apart.
+func apartMark(origin string) string {
+	sum := sha256.Sum256([]byte(origin))
+	return hex.EncodeToString(sum[:markSize]) + apartSign
+}
+
+// isApart tells the mark of a part that grew apart, which is of no use to a later process.
+func isApart(mark string) bool { return strings.HasSuffix(mark, apartSign) }
 
 // digestFile is a digest as a file's name: no file system minds a colon less than
 // the tools that people use on it.

@@ -60,8 +60,9 @@ type Store struct {
 	trimming  bool
 	max       int64
 	index     index
-	downloads int // under way
-	abandoned int // of these, without readers
+	apart     map[string]*entry // by its file's name: what grows apart from the index's entry
+	downloads int               // under way
+	abandoned int               // of these, without readers
 	counters  counters
 	told      time.Time // when something that content cannot be kept was said last
 }
@@ -88,7 +89,7 @@ func Open(o Options) (*Store, error) {
 		root.Close()
 		return nil, err
 	}
-	s := &Store{root: root, lock: lock, log: o.Log, times: times{o.Idle, firstPause}, max: o.MaxSize, index: newIndex(), checks: make(chan struct{}, checksAtOnce)}
+	s := &Store{root: root, lock: lock, log: o.Log, times: times{o.Idle, firstPause}, max: o.MaxSize, index: newIndex(), apart: make(map[string]*entry), checks: make(chan struct{}, checksAtOnce)}
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}
@@ -123,8 +124,8 @@ func (s *Store) load() error {
 		if f.used.After(now) { // by a clock that was ahead: what is used now would go before it
 			f.used = now
 		}
-		// A part of nothing, or of what is there as a whole.
-		if s.index.entries[f.digest] != nil || !f.whole && f.size == 0 {
+		// A part of nothing, or of what is there as a whole, or one that no download goes on with.
+		if s.index.entries[f.digest] != nil || !f.whole && (f.size == 0 || isApart(f.mark)) {
 			if err := s.root.Remove(f.path()); err != nil {
 				return err
 			}
@@ -260,13 +261,16 @@ func (s *Store) Fetch(origin string, d oci.Digest, size int64, from Source) *Con
 	}
 }
 
-// Join returns content that is on its way by a download under way; false: there is
-// none.
-func (s *Store) Join(d oci.Digest, from Source) (*Content, bool) {
+// Join returns content that is on its way from an origin by a download under way; false:
+// there is none.
+func (s *Store) Join(origin string, d oci.Digest, from Source) (*Content, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.index.entries[d]
-	if s.closed || e == nil || e.whole || e.download == nil {
+	e := s.apart[partialPath(d, apartMark(origin))]
+	if e == nil {
+		e = s.index.entries[d]
+	}
+	if s.closed || e == nil || e.whole || e.download == nil || !e.apart && e.mark != markOf(origin) {
 		return nil, false
 	}
 	s.hold(e)
@@ -339,13 +343,20 @@ func (s *Store) left(e *entry) func() {
 	d := e.download
 	switch {
 	case e.users > 0 || d == nil:
-	case !d.streamed():
+	case !d.streamed() && !e.spent:
 		s.abandoned++
 		if s.abandoned > maxAbandoned {
 			d.cancel(errAbandoned)
 		}
 	case s.closed: // the directory may be another's
 		return d.dropSpare
+	case e.apart:
+		e.download = nil
+		return func() {
+			d.dropSpare()
+			d.cancel(nil)
+			s.discardApart(e)
+		}
 	default:
 		e.download = nil
 		gone := s.index.take(e)

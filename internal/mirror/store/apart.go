@@ -1,0 +1,94 @@
+//go:build unix
+
+package store
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"sluice/internal/mirror/oci"
+)
+
+// Content that is here from one origin, or on its way, is nobody's business who may only
+// reach another that names the same digest: that one has to bring it too. Until it has,
+// what it sends grows apart, in a file of its own. A comparison with what is kept would
+// save that file, and tell an origin that makes bytes up which of them are right.
+
+// FetchFrom is Fetch for an origin that has to bring the content itself, whatever is here
+// of it from elsewhere: it is joined with no download but the origin's own. Once it has
+// come, there is one file of it again.
+func (s *Store) FetchFrom(origin string, d oci.Digest, size int64, from Source) *Content {
+	s.mu.Lock()
+	mark := apartMark(origin)
+	e, other := s.apart[partialPath(d, mark)], s.index.entries[d]
+	elsewhere := other != nil && (other.whole || other.download != nil && other.mark != markOf(origin))
+	if s.closed || e == nil && !elsewhere {
+		s.mu.Unlock()
+		return s.Fetch(origin, d, size, from)
+	}
+	if e == nil {
+		e = &entry{digest: d, used: time.Now(), apart: true, mark: mark}
+		s.apart[partialPath(d, mark)] = e
+	}
+	s.hold(e)
+	c := s.joinOrBegin(e, mark, size, from)
+	s.mu.Unlock()
+	return c
+}
+
+// reunite ends what grew apart and has been checked. It tells whether that is the store's
+// content now, and is to be kept as any other; if not, there is a file of it already, and
+// its own goes with its last reader.
+func (d *download) reunite() (keep bool, err error) {
+	s, e := d.store, d.entry
+	for {
+		s.mu.Lock()
+		other, wait := s.index.entries[e.digest], s.index.leaving[e.digest]
+		if other != nil && other.downloading() {
+			wait = other.download.ended
+		}
+		switch {
+		case wait != nil: // for what another origin's comes to: that need not be anything
+			s.mu.Unlock()
+			select {
+			case <-wait:
+			case <-d.ctx.Done():
+				return false, context.Cause(d.ctx)
+			}
+			continue
+		case other == nil:
+			delete(s.apart, d.name)
+			e.apart = false
+			s.index.entries[e.digest] = e
+			s.mu.Unlock()
+			return true, nil
+		case !other.whole && other.download == nil: // a part of what is here as a whole
+			gone := s.index.take(other)
+			s.mu.Unlock()
+			if err := s.discard(other, gone); err != nil {
+				return false, err
+			}
+			continue
+		}
+		s.ended(d)
+		delete(s.apart, d.name)
+		e.spent = true
+		after := s.left(e)
+		s.mu.Unlock()
+		after()
+		return false, nil
+	}
+}
+
+// discardApart removes a file that grew apart, after its last reader.
+func (s *Store) discardApart(e *entry) {
+	if err := s.root.Remove(partialPath(e.digest, e.mark)); err != nil && !isGone(err) {
+		s.log.Error("a file of the cache cannot be removed", zap.String("file", partialPath(e.digest, e.mark)), zap.Error(err))
+		return // it takes up room still, until the next start
+	}
+	s.mu.Lock()
+	s.index.resize(e, 0)
+	s.mu.Unlock()
+}
