@@ -91,10 +91,7 @@ func TestAnswersThatCannotBeReadAre502(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p.t, o.t = t, t
-			c := p.dial()
-			c.send("GET http://%s/ HTTP/1.1\r\nHost: x\r\n\r\n", o.addr)
-			s := o.accept()
-			s.head()
+			c, s := p.exchange(o)
 			io.WriteString(s, answer)
 			s.CloseWrite()
 			got := c.rest()
@@ -112,10 +109,7 @@ func TestAnswersThatCannotBeReadAre502(t *testing.T) {
 func TestNothingMovesForTheIdleTime(t *testing.T) {
 	for _, begun := range []bool{false, true} {
 		p, o := newProxy(t, setup{policy: func(p *gate.Policy) { p.Idle = 100 * time.Millisecond }}), newOrigin(t)
-		c := p.dial()
-		c.send("GET http://%s/ HTTP/1.1\r\nHost: x\r\n\r\n", o.addr)
-		s := o.accept()
-		s.head()
+		c, s := p.exchange(o)
 		if !begun {
 			if got := c.rest(); !strings.HasPrefix(got, "HTTP/1.1 504 sluice: "+o.addr+" sent nothing for 100ms\r\n") {
 				t.Errorf("got %q", got)
@@ -138,10 +132,7 @@ func TestNothingMovesForTheIdleTime(t *testing.T) {
 
 func TestBytesThatMoveKeepASlowExchangeAlive(t *testing.T) {
 	p, o := newProxy(t, setup{policy: func(p *gate.Policy) { p.Idle = 300 * time.Millisecond }}), newOrigin(t)
-	c := p.dial()
-	c.send("GET http://%s/ HTTP/1.1\r\nHost: x\r\n\r\n", o.addr)
-	s := o.accept()
-	s.head()
+	c, s := p.exchange(o)
 	s.send("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n")
 	c.head()
 	for range 20 {
@@ -157,10 +148,7 @@ func TestBytesThatMoveKeepASlowExchangeAlive(t *testing.T) {
 func TestAKilledExchangeEndsWithAReset(t *testing.T) {
 	for _, begun := range []bool{false, true} {
 		p, o := newProxy(t, setup{}), newOrigin(t)
-		c := p.dial()
-		c.send("GET http://%s/ HTTP/1.1\r\nHost: x\r\n\r\n", o.addr)
-		s := o.accept()
-		s.head()
+		c, s := p.exchange(o)
 		if begun {
 			s.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\npart")
 			c.head()
@@ -183,10 +171,7 @@ func TestAKilledExchangeEndsWithAReset(t *testing.T) {
 func TestAClientThatLeavesEndsItsExchange(t *testing.T) {
 	t.Run("before an answer", func(t *testing.T) {
 		p, o := newProxy(t, setup{}), newOrigin(t)
-		c := p.dial()
-		c.send("GET http://%s/ HTTP/1.1\r\nHost: x\r\n\r\n", o.addr)
-		s := o.accept()
-		s.head()
+		c, s := p.exchange(o)
 		c.Close()
 		if r := p.record(); r.Outcome != "client_gone" || r.Status != 0 {
 			t.Errorf("record %+v", r)
@@ -211,10 +196,7 @@ func TestAClientThatLeavesEndsItsExchange(t *testing.T) {
 	})
 	t.Run("in the answer", func(t *testing.T) {
 		p, o := newProxy(t, setup{}), newOrigin(t)
-		c := p.dial()
-		c.send("GET http://%s/ HTTP/1.1\r\nHost: x\r\n\r\n", o.addr)
-		s := o.accept()
-		s.head()
+		c, s := p.exchange(o)
 		s.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
 		c.head()
 		c.Close()

@@ -160,10 +160,7 @@ func TestAnswersThatEndWithTheConnection(t *testing.T) {
 		"HTTP/1.1":                     "HTTP/1.1 200 OK\r\n\r\n",
 		"HTTP/1.1 that says it closes": "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
 	} {
-		c := p.dial()
-		c.send("GET http://%s/ HTTP/1.1\r\nHost: x\r\n\r\n", o.addr)
-		s := o.accept()
-		s.head()
+		c, s := p.exchange(o)
 		go func() { io.WriteString(s, head+body); s.Close() }()
 		got := c.rest()
 		if want := "HTTP/1.1 200 OK\r\nVia: " + head[len("HTTP/"):len("HTTP/1.x")] + " " + p.handler.name + "\r\nConnection: close\r\n\r\n" + body; got != want {

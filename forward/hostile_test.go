@@ -73,10 +73,7 @@ func TestAnAnswerThatCanBeReadInTwoWaysIs502(t *testing.T) {
 	for name, answer := range hostileAnswers {
 		t.Run(name, func(t *testing.T) {
 			p.t, o.t = t, t
-			c := p.dial()
-			c.send("GET http://%s/ HTTP/1.1\r\nHost: x\r\n\r\n", o.addr)
-			s := o.accept()
-			s.head()
+			c, s := p.exchange(o)
 			io.WriteString(s, answer)
 			s.CloseWrite()
 			got := c.rest()
@@ -125,10 +122,7 @@ func TestAnOriginCannotSendForEver(t *testing.T) {
 	for name, parts := range endless {
 		t.Run(name, func(t *testing.T) {
 			p, o := newProxy(t, setup{}), newOrigin(t)
-			c := p.dial()
-			c.send("GET http://%s/ HTTP/1.1\r\nHost: x\r\n\r\n", o.addr)
-			s := o.accept()
-			s.head()
+			c, s := p.exchange(o)
 			s.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%s", parts[0])
 			flooded := make(chan error, 1)
 			go func() {

@@ -96,10 +96,7 @@ func TestBytesBeyondAnAnswerNeverBecomeTheNext(t *testing.T) {
 	} {
 		for _, later := range []bool{false, true} {
 			p, o := newProxy(t, setup{}), newOrigin(t)
-			c := p.dial()
-			c.send("GET http://%s/ HTTP/1.1\r\nHost: x\r\n\r\n", o.addr)
-			s := o.accept()
-			s.head()
+			c, s := p.exchange(o)
 			if later {
 				s.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
 			} else {
@@ -142,10 +139,7 @@ func TestARequestIsRepeatedOnlyWhereThatDoesNoHarm(t *testing.T) {
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			p, o := newProxy(t, setup{}), newOrigin(t)
-			c := p.dial()
-			c.send("GET http://%s/ HTTP/1.1\r\nHost: x\r\n\r\n", o.addr)
-			s := o.accept()
-			s.head()
+			c, s := p.exchange(o)
 			s.send("HTTP/1.1 204 x\r\n\r\n")
 			c.head()
 			p.record()
@@ -192,10 +186,7 @@ func TestAFreshConnectionThatClosesIsNotTriedAgain(t *testing.T) {
 
 func TestADrainingProxyEndsItsConnections(t *testing.T) {
 	p, o := newProxy(t, setup{}), newOrigin(t)
-	c := p.dial()
-	c.send("GET http://%s/ HTTP/1.1\r\nHost: x\r\n\r\n", o.addr)
-	s := o.accept()
-	s.head()
+	c, s := p.exchange(o)
 	p.gate.Drain()
 	s.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 	if got := c.rest(); !strings.HasPrefix(got, "HTTP/1.1 200 OK\r\n") || !strings.Contains(got, "\r\nConnection: close\r\n") {
@@ -251,10 +242,7 @@ func TestAKeptConnectionGivesItsPlaceBack(t *testing.T) {
 
 func TestAnotherRuleNeedsAnotherConnection(t *testing.T) {
 	p, o := newProxy(t, setup{}), newOrigin(t)
-	c := p.dial()
-	c.send("GET http://%s/ HTTP/1.1\r\nHost: x\r\n\r\n", o.addr)
-	s := o.accept()
-	s.head()
+	c, s := p.exchange(o)
 	s.send("HTTP/1.1 204 x\r\n\r\n")
 	c.head()
 	rules, err := acl.New([]acl.Rule{{Name: "none", Action: acl.Deny, Ports: everyPort}}, nil)

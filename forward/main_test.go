@@ -289,6 +289,16 @@ func (o *origin) accept() *client {
 	return newClient(o.t, c)
 }
 
+// exchange has a client ask for / of an origin, which reads the request's head.
+func (p *proxy) exchange(o *origin) (c, s *client) {
+	p.t.Helper()
+	c = p.dial()
+	c.send("GET http://%s/ HTTP/1.1\r\nHost: x\r\n\r\n", o.addr)
+	s = o.accept()
+	s.head()
+	return c, s
+}
+
 // untouched asserts that nobody has connected.
 func (o *origin) untouched() {
 	o.t.Helper()
