@@ -3,15 +3,11 @@
 package attacks
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -137,23 +133,8 @@ func (r result) String() string {
 // of its own and none of the machine's settings.
 func run(t *testing.T, h *lab.Host, input, name string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	cmd := h.Command(ctx, name, args...)
-	home := t.TempDir()
-	cmd.Dir = home
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH") + ":/usr/local/sbin:/usr/sbin:/sbin", "HOME=" + home, "LC_ALL=C.UTF-8"}
-	cmd.Stdin = strings.NewReader(input)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
-		t.Fatalf("%s: %v", name, err)
-	}
-	r := result{line: name + " " + strings.Join(args, " "), out: stdout.String(), err: stderr.String(), ok: err == nil}
-	if ctx.Err() != nil {
-		t.Fatalf("not done in a minute: %s", r)
-	}
+	r := result{line: name + " " + strings.Join(args, " ")}
+	r.out, r.err, r.ok = h.Try(t, time.Minute, []byte(input), nil, name, args...)
 	return r
 }
 

@@ -5,7 +5,6 @@ package clients
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -173,18 +172,5 @@ func (r result) wantGreeting(t *testing.T, times int) {
 	t.Helper()
 	if want := strings.Repeat(greeting, times); r.out != want {
 		t.Fatalf("%s printed %q, want %q\nstderr: %s", r.line, clip(r.out), want, clip(r.err))
-	}
-}
-
-// bareEnv is the environment of a program that owes nothing to the machine's
-// user.
-func bareEnv(t *testing.T) []string { return bareEnvIn(t.TempDir()) }
-
-func bareEnvIn(home string) []string {
-	return []string{
-		"PATH=" + os.Getenv("PATH") + ":/usr/local/sbin:/usr/sbin:/sbin",
-		"HOME=" + home,
-		"TMPDIR=" + home,
-		"LC_ALL=C.UTF-8",
 	}
 }

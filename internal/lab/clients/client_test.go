@@ -3,13 +3,9 @@
 package clients
 
 import (
-	"bytes"
 	"cmp"
-	"context"
-	"errors"
 	"net"
 	"net/netip"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,24 +56,8 @@ func (c *client) try(t *testing.T, env []string, name string, args ...string) re
 
 func (c *client) tryInput(t *testing.T, stdin []byte, env []string, name string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cmd := c.from.Command(ctx, name, args...)
-	home := t.TempDir()
-	cmd.Dir, cmd.Env = home, append(bareEnvIn(home), env...)
-	if stdin != nil {
-		cmd.Stdin = bytes.NewReader(stdin)
-	}
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
-		t.Fatalf("%s: %v", name, err)
-	}
-	r := result{line: name + " " + strings.Join(args, " "), out: stdout.String(), err: stderr.String(), ok: err == nil}
-	if ctx.Err() != nil {
-		t.Fatalf("%s: not done in two minutes\n%s", r.line, r)
-	}
+	r := result{line: name + " " + strings.Join(args, " ")}
+	r.out, r.err, r.ok = c.from.Try(t, 2*time.Minute, stdin, env, name, args...)
 	return r
 }
 

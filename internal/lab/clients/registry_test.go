@@ -67,7 +67,7 @@ func (b *bench) stockImages(t *testing.T, names []string) {
 	b.layout, b.digest = imageLayout(t)
 	cmd := b.far.Command(t.Context(), "skopeo", "copy", "-q", "--insecure-policy", "--dest-tls-verify=false",
 		"oci:"+b.layout, fmt.Sprintf("docker://%s:%d/demo:1", b.far.Addr(), registryPort))
-	cmd.Env = bareEnv(t)
+	cmd.Env = lab.Bare(t.TempDir())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("skopeo copy to the origin: %v\n%s", err, out)
 	}
@@ -112,5 +112,5 @@ func (c *client) ctr(t *testing.T, env []string, port int, flags ...string) {
 // containerd starts a daemon on the client's host and returns its socket.
 func (c *client) containerd(t *testing.T, env []string) string {
 	t.Helper()
-	return lab.StartContainerd(t, c.from, append(bareEnv(t), env...), "").Socket
+	return lab.StartContainerd(t, c.from, append(lab.Bare(t.TempDir()), env...), "").Socket
 }
