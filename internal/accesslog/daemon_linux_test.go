@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap/zaptest/observer"
+
 	"sluice/internal/track"
 )
 
@@ -64,6 +66,23 @@ func fields(t *testing.T, entry string) map[string]string {
 // daemons are both, each with the options that lead to it.
 func daemons(path string) []Options {
 	return []Options{{Format: JSON, Path: "syslog", Syslog: path}, {Format: JSON, Path: "journald", Journal: path}}
+}
+
+// eachDaemon opens a log at a daemon of each kind, at a path, and keeps what it says.
+func eachDaemon(t *testing.T, test func(t *testing.T, path string, d listener, l *Log, messages *observer.ObservedLogs)) {
+	path := filepath.Join(t.TempDir(), "log")
+	for _, o := range daemons(path) {
+		t.Run(o.Path, func(t *testing.T) {
+			d := listen(t, path)
+			log, messages := told()
+			o.Log = log
+			l, err := Open(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			test(t, path, d, l, messages)
+		})
+	}
 }
 
 // message returns the line of JSON in a datagram of either daemon.
@@ -213,15 +232,7 @@ func TestADaemonThatIsNotThereIsAnErrorAtTheStart(t *testing.T) {
 }
 
 func TestADaemonThatIsRestartedMissesNothing(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "log")
-	for _, o := range daemons(path) {
-		d := listen(t, path)
-		log, messages := told()
-		o.Log = log
-		l, err := Open(o)
-		if err != nil {
-			t.Fatal(err)
-		}
+	eachDaemon(t, func(t *testing.T, path string, d listener, l *Log, messages *observer.ObservedLogs) {
 		var text strings.Builder
 		take := func() { text.WriteString(message(t, d.next())) }
 		l.Record(numbered(1))
@@ -244,19 +255,11 @@ func TestADaemonThatIsRestartedMissesNothing(t *testing.T) {
 		if there, lost := account(t, text.String()); there != 5 || lost != 0 {
 			t.Errorf("%d records, %d lost: %s", there, lost, text.String())
 		}
-	}
+	})
 }
 
 func TestADaemonThatTakesNothingHoldsNobodyUp(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "log")
-	for _, o := range daemons(path) {
-		d := listen(t, path)
-		log, messages := told()
-		o.Log = log
-		l, err := Open(o)
-		if err != nil {
-			t.Fatal(err)
-		}
+	eachDaemon(t, func(t *testing.T, path string, d listener, l *Log, messages *observer.ObservedLogs) {
 		const records = 2 * maxWaiting
 		for i := range records { // would hang here
 			l.Record(numbered(i))
@@ -279,30 +282,16 @@ func TestADaemonThatTakesNothingHoldsNobodyUp(t *testing.T) {
 		l.Close()
 		d.Close()
 		if there, lost := account(t, text.String()); there+lost != records+1 || lost != int(l.Lost()) {
-			t.Errorf("%s: %d records are there and %d told as lost (%d counted) of %d", o.Path, there, lost, l.Lost(), records+1)
+			t.Errorf("%d records are there and %d told as lost (%d counted) of %d", there, lost, l.Lost(), records+1)
 		}
-	}
+	})
 }
 
 func TestADaemonThatTakesNothingHoldsUpNoEnd(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "log")
-	for _, o := range daemons(path) {
-		d := listen(t, path)
-		log, messages := told()
-		o.Log = log
-		l, err := Open(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range 2000 {
-			l.Record(numbered(i))
-		}
-		l.Close() // would hang here
-		if messages.FilterMessage("the access log does not take its last records").Len() != 1 {
-			t.Errorf("it ends without a word: %v", messages.All())
-		}
+	eachDaemon(t, func(t *testing.T, path string, d listener, l *Log, messages *observer.ObservedLogs) {
+		endsAndSaysSo(t, l, messages)
 		d.Close()
-	}
+	})
 }
 
 // cramped is a socket that no long datagram fits through.
@@ -319,13 +308,7 @@ func (c cramped) Write(p []byte) (int, error) {
 }
 
 func TestARecordThatIsTooLongForADatagramIsLostAndTold(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "log")
-	for _, o := range daemons(path) {
-		d := listen(t, path)
-		l, err := Open(o)
-		if err != nil {
-			t.Fatal(err)
-		}
+	eachDaemon(t, func(t *testing.T, _ string, d listener, l *Log, _ *observer.ObservedLogs) {
 		conn := l.w.sink.Load().out.w.(*daemon)
 		conn.mu.Lock()
 		conn.conn = cramped{conn.conn, 4096}
@@ -346,5 +329,5 @@ func TestARecordThatIsTooLongForADatagramIsLostAndTold(t *testing.T) {
 		}
 		l.Close()
 		d.Close()
-	}
+	})
 }

@@ -227,7 +227,9 @@ func TestAFeedThatIsNoFeedIsAnError(t *testing.T) {
 	}
 }
 
-func TestClosingTheFeedEndsAWaitForIt(t *testing.T) {
+// silent is a feed on which nothing comes.
+func silent(t *testing.T) *Feed {
+	t.Helper()
 	c := onLoopback(t, func(w http.ResponseWriter, r *http.Request) {
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
@@ -236,6 +238,11 @@ func TestClosingTheFeedEndsAWaitForIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return feed
+}
+
+func TestClosingTheFeedEndsAWaitForIt(t *testing.T) {
+	feed := silent(t)
 	done := make(chan error)
 	go func() {
 		_, err := feed.Next()
@@ -248,14 +255,7 @@ func TestClosingTheFeedEndsAWaitForIt(t *testing.T) {
 }
 
 func TestAFeedThatFallsSilentIsGivenUp(t *testing.T) {
-	c := onLoopback(t, func(w http.ResponseWriter, r *http.Request) {
-		w.(http.Flusher).Flush()
-		<-r.Context().Done()
-	})
-	feed, err := c.Feed(within(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	feed := silent(t)
 	defer feed.Close()
 	feed.mute.Reset(0)
 	if _, err := feed.Next(); !errors.Is(err, errSilent) {

@@ -98,10 +98,15 @@ func connectThrough(proxy, to string) (net.Conn, error) {
 // The address 127.0.0.1:p gives way to :p and back, which cannot both be listened on
 // by the kernel's usual rules.
 func TestAListenerGrowsToAllAddressesAndShrinksAgain(t *testing.T) {
-	// The port is the system's choice for one address. On others somebody may have it,
-	// if only for a connection.
+	onSomePort(t, growsAndShrinks)
+}
+
+// onSomePort tries a test until it is done. The port that it takes is the system's choice
+// for one address; on others somebody may have it, if only for a connection.
+func onSomePort(t *testing.T, try func(*testing.T) (done bool)) {
+	t.Helper()
 	for range 10 {
-		if growsAndShrinks(t) {
+		if try(t) {
 			return
 		}
 	}
