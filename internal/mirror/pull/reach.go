@@ -86,6 +86,20 @@ func (s step[T]) ask(ctx context.Context, m *Mirror, a asking, as upstream.Ident
 	return ask(ctx, m, question{a.Repo, s.kind, s.what, name}, func(ctx context.Context) (T, error) { return s.do(ctx, as, by) }, s.drop)
 }
 
+// openly is the step for a question that anybody may ask. What its answer shows is noted
+// before it is told: whoever asks the next moment finds it.
+func (s step[T]) openly(m *Mirror, a asking) step[T] {
+	ask := s.do
+	s.do = func(ctx context.Context, as upstream.Identity, by who) (T, error) {
+		value, err := ask(ctx, as, by)
+		if err == nil && !s.aside {
+			m.notePublic(a.Repo, a.up.TagTTL)
+		}
+		return value, err
+	}
+	return s
+}
+
 // reach asks the upstream for something below a repository, as anybody first: what
 // that reaches is public. Where it is refused, the mirror's own credentials are used
 // for clients that a rule names, and then the client's own. The error is the
@@ -96,12 +110,9 @@ func reach[T any](ctx context.Context, m *Mirror, a asking, s step[T]) (value T,
 		err = &upstream.Error{Upstream: a.Repo.Registry, Kind: upstream.Unauthorized, Challenge: challenge, Err: errPrivate}
 	} else {
 		public, lately := m.isPublic(a.Repo, ttl), m.wasPublicLately(a.Repo)
-		value, shared, err = s.ask(ctx, m, a, upstream.Anonymous(), "", anyone)
+		value, shared, err = s.openly(m, a).ask(ctx, m, a, upstream.Anonymous(), "", anyone)
 		switch kindOf(err) {
 		case 0:
-			if err == nil && !s.aside {
-				m.notePublic(a.Repo, ttl)
-			}
 			return value, anyone, shared, err
 		case upstream.Unauthorized:
 			if !s.aside {
