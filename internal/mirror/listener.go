@@ -153,16 +153,17 @@ func quietLog(to *zap.Logger) *log.Logger {
 
 // ServeHTTP answers a request by what is in force.
 func (p *pullServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	leave, ok := p.server.admitStream(r)
-	if !ok {
-		refuseStream(w)
+	handler := p.state.Load().handler
+	leave, reason := p.server.admitStream(r)
+	if reason != limit.Admitted {
+		p.server.refuse(handler, w, r, reason)
 		return
 	}
 	defer leave()
 	p.server.requests.Add(1)
 	defer p.server.requests.Add(-1)
 	defer p.server.recovered()
-	p.state.Load().handler.ServeHTTP(w, r)
+	handler.ServeHTTP(w, r)
 }
 
 // errAbort ends a connection from within a handler.

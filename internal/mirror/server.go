@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"golang.org/x/time/rate"
 
 	"sluice/internal/accesslog"
 	"sluice/internal/limit"
@@ -45,6 +46,9 @@ type Server struct {
 	via     string
 	places  *limit.Connections
 	turned  *zap.Logger // of connections that find no place: a line in ten seconds
+
+	recorded   *rate.Limiter // of records about requests that find none
+	unrecorded atomic.Uint64 // those that had no record since a line has told of it
 
 	own      atomic.Pointer[func(netip.AddrPort) bool] // see setOwn
 	requests atomic.Int64                              // being answered
@@ -90,7 +94,7 @@ func New(cfg *settings.Config, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log level: %w", err)
 	}
-	s := &Server{o: o, via: upstream.NewVia(), recent: record.NewRing(latest), reloading: make(chan struct{}, 1)}
+	s := &Server{o: o, via: upstream.NewVia(), recent: record.NewRing(latest), reloading: make(chan struct{}, 1), recorded: rate.NewLimiter(recordedEverSince, recordedAtOnce)}
 	s.stderr = accesslog.NewWriter(o.Stderr, accesslog.Format(cfg.Log.Format), level)
 	s.log = zap.New(s.stderr.Core())
 	s.setOwn(nil)

@@ -59,17 +59,18 @@ func (s *Server) newTransparent(f *force, p place, ln net.Listener) (*transparen
 // what is in force.
 func (t *transparentServer) registry(name string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s := t.server
-		leave, ok := s.admitWithin(r)
-		if !ok {
-			refuseStream(w)
+		s, handler := t.server, t.handler.Load()
+		r = r.WithContext(front.Connection{Registry: name}.With(r.Context()))
+		leave, reason := s.admitWithin(r)
+		if reason != limit.Admitted {
+			s.refuse(handler, w, r, reason)
 			return
 		}
 		defer leave()
 		s.requests.Add(1)
 		defer s.requests.Add(-1)
 		defer s.recovered()
-		t.handler.Load().ServeHTTP(w, r.WithContext(front.Connection{Registry: name}.With(r.Context())))
+		handler.ServeHTTP(w, r)
 	})
 }
 

@@ -94,11 +94,7 @@ type exchange struct {
 // was begun cannot be completed: net/http then breaks the connection, or resets the
 // stream, so that the client sees a failure.
 func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	x := &exchange{Handler: h, r: r, conn: connectionOf(r)}
-	x.record = record.Record{
-		ID: record.NewID(), Start: time.Now(), Listener: h.Listener, Client: x.conn.Client,
-		Agent: r.UserAgent(), Method: r.Method, Kind: record.Other,
-	}
+	x := h.begin(r)
 	x.w = newWriter(rw, r, h.idle())
 	defer x.end()
 	x.record.Error = "it came to no end" // a panic, which whoever has called this reports
@@ -115,6 +111,16 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	default:
 		x.fail(err)
 	}
+}
+
+// begin returns an exchange that has nothing to write an answer to yet.
+func (h *Handler) begin(r *http.Request) *exchange {
+	x := &exchange{Handler: h, r: r, conn: connectionOf(r)}
+	x.record = record.Record{
+		ID: record.NewID(), Start: time.Now(), Listener: h.Listener, Client: x.conn.Client,
+		Agent: r.UserAgent(), Method: r.Method, Kind: record.Other,
+	}
+	return x
 }
 
 // end leaves the record, whatever happened.
