@@ -61,10 +61,10 @@ func makeable(dir string) error {
 	if err := makeable(parent); err != nil {
 		return err
 	}
-	if _, err := os.Stat(parent); err != nil {
-		return nil // it would be made as well, and belong to this process
+	if !exists(parent) { // it would be made as well, and belong to this process
+		return nil
 	}
-	if _, err := os.Lstat(dir); err == nil { // a link that leads nowhere
+	if exists(dir) { // a link that leads nowhere
 		return &fs.PathError{Op: "mkdir", Path: dir, Err: syscall.EEXIST}
 	}
 	if err := access(parent, unix.W_OK|unix.X_OK); err != nil {
@@ -76,10 +76,15 @@ func makeable(dir string) error {
 // lockable returns the error of opening the lock, or of making it.
 func lockable(dir string) error {
 	lock := filepath.Join(dir, lockName)
-	if _, err := os.Lstat(lock); err == nil {
+	if exists(lock) {
 		return access(lock, unix.R_OK|unix.W_OK)
 	}
 	return access(dir, unix.W_OK|unix.X_OK)
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // access asks for the rights of the effective user, as an open does.
