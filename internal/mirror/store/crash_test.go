@@ -102,6 +102,9 @@ func kill(t *testing.T, dir string, after time.Duration) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := cmd.StdinPipe(); err != nil { // it ends with this process too
+		t.Fatal(err)
+	}
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -135,7 +138,8 @@ func churn(dir string) {
 			}
 		}()
 	}
-	select {}
+	_, _ = io.Copy(io.Discard, os.Stdin) // until whoever started it is no more
+	os.Exit(0)
 }
 
 func churnOnce(s *Store) {
