@@ -40,7 +40,7 @@ func listen(t *testing.T, path string) listener {
 func (l listener) next() string {
 	l.t.Helper()
 	b := make([]byte, 64<<10)
-	l.SetReadDeadline(time.Now().Add(20 * time.Second))
+	l.SetReadDeadline(time.Now().Add(patience))
 	n, err := l.Read(b)
 	if err != nil {
 		l.t.Fatal(err)
@@ -261,13 +261,14 @@ func TestADaemonThatIsRestartedMissesNothing(t *testing.T) {
 func TestADaemonThatTakesNothingHoldsNobodyUp(t *testing.T) {
 	eachDaemon(t, func(t *testing.T, path string, d listener, l *Log, messages *observer.ObservedLogs) {
 		const records = 2 * maxWaiting
+		began := time.Now()
 		for i := range records { // would hang here
 			l.Record(numbered(i))
 		}
-		if l.Lost() == 0 || messages.FilterMessageSnippet("records are lost").Len() != 1 {
-			t.Errorf("%d lost, said: %v", l.Lost(), messages.All())
+		if l.Lost() == 0 {
+			t.Error("a daemon that takes nothing has taken more than there is room for")
 		}
-		eventually(t, "it is said", func() bool { return messages.Len() > 0 })
+		saidOnce(t, began, messages, "records are lost", "records wait") // which one depends on how fast the machine is
 		var text strings.Builder
 		var wg sync.WaitGroup
 		wg.Go(func() { // the daemon wakes up
