@@ -187,7 +187,9 @@ func removeCgroups(dir string) error {
 func (m *Machine) enter(name string, args ...string) *exec.Cmd {
 	in := []string{"--target", strconv.Itoa(m.daemon.Pid()), "--mount", "--pid", "--net", "--uts", "--ipc", "--cgroup", "--", name}
 	cmd := exec.Command(program("nsenter"), append(in, args...)...)
-	cmd.Env = environment()
+	// As a login has it: what the test was started with need not name /usr/local/bin,
+	// where the machine's own programs are.
+	cmd.Env = append(environment(), "PATH="+systemPath)
 	return cmd
 }
 
