@@ -141,7 +141,7 @@ func (w *world) options(t *testing.T, base string) Options {
 		t.Fatal(err)
 	}
 	return Options{
-		Name: "one.example", URL: u, CA: w.ca.File(), Timeout: 20 * time.Second,
+		Name: "one.example", URL: u, CA: w.ca.File(), Timeout: time.Minute,
 		Dialer: &egress.Dialer{AllowPrivate: []netip.Prefix{netip.PrefixFrom(allowed, 32)}, Resolver: []netip.AddrPort{w.names.addr}},
 	}
 }
