@@ -20,22 +20,30 @@ import (
 // of it from elsewhere: it is joined with no download but the origin's own. Once it has
 // come, there is one file of it again.
 func (s *Store) FetchFrom(origin string, d oci.Digest, size int64, from Source) *Content {
-	s.mu.Lock()
-	mark := apartMark(origin)
-	e, other := s.apart[partialPath(d, mark)], s.index.entries[d]
-	elsewhere := other != nil && (other.whole || other.download != nil && other.mark != markOf(origin))
-	if s.closed || e == nil && !elsewhere {
-		s.mu.Unlock()
-		return s.Fetch(origin, d, size, from)
-	}
+	return s.fetch(origin, d, size, from, true)
+}
+
+// apartKey names what grows apart, until that ends.
+type apartKey struct {
+	digest oci.Digest
+	origin string
+}
+
+// fetchApart returns content that an origin brings apart; nil: it need not, for there is
+// no more of the content than a part. The caller holds mu.
+func (s *Store) fetchApart(origin string, d oci.Digest, size int64, from Source) *Content {
+	key := apartKey{d, origin}
+	e, other := s.apart[key], s.index.entries[d]
 	if e == nil {
-		e = &entry{digest: d, used: time.Now(), apart: true, mark: mark}
-		s.apart[partialPath(d, mark)] = e
+		if other == nil || !other.whole && (other.download == nil || other.mark == markOf(origin)) {
+			return nil
+		}
+		s.apartFiles++
+		e = &entry{digest: d, used: time.Now(), apart: &key, mark: apartMark(origin, s.apartFiles)}
+		s.apart[key] = e
 	}
 	s.hold(e)
-	c := s.joinOrBegin(e, mark, size, from)
-	s.mu.Unlock()
-	return c
+	return s.joinOrBegin(e, e.mark, size, from)
 }
 
 // reunite ends what grew apart and has been checked. It tells whether that is the store's
@@ -59,8 +67,8 @@ func (d *download) reunite() (keep bool, err error) {
 			}
 			continue
 		case other == nil:
-			delete(s.apart, d.name)
-			e.apart = false
+			delete(s.apart, *e.apart)
+			e.apart = nil
 			s.index.entries[e.digest] = e
 			s.mu.Unlock()
 			return true, nil
@@ -73,7 +81,7 @@ func (d *download) reunite() (keep bool, err error) {
 			continue
 		}
 		s.ended(d)
-		delete(s.apart, d.name)
+		delete(s.apart, *e.apart)
 		e.spent = true
 		after := s.left(e)
 		s.mu.Unlock()

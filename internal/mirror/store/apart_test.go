@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,10 +45,12 @@ func (a *apart) keep() {
 // slow is an origin that sends half of the content, and the rest when it is told to.
 func (a *apart) slow() (o *origin, rest func()) {
 	more := make(chan struct{})
+	rest = sync.OnceFunc(func() { close(more) })
+	a.t.Cleanup(rest) // or a test that has failed waits for it
 	return &origin{content: a.content, body: func(_ int64, rest []byte) io.Reader {
 		half := len(a.content) / 2
 		return io.MultiReader(bytes.NewReader(rest[:half]), readerFunc(func([]byte) (int, error) { <-more; return 0, io.EOF }), bytes.NewReader(rest[half:]))
-	}}, func() { close(more) }
+	}}, rest
 }
 
 // reads tells whether a reader gets the content.
@@ -269,4 +272,59 @@ func TestOnlySoManyGrowApartWithoutReaders(t *testing.T) {
 		t.Errorf("left behind: %v, %v", names, err)
 	}
 	agree(t, s, dir)
+}
+
+func TestWhoWaitsForAFileToGoIsGivenNothingThatHasBegunElsewhereMeanwhile(t *testing.T) {
+	a := newApart(t)
+	a.keep()
+	a.mu.Lock()
+	e := a.index.entries[a.digest]
+	gone := a.index.take(e)
+	a.mu.Unlock()
+	o := &origin{content: make([]byte, len(a.content))}
+	waiting := make(chan *Content)
+	go func() { waiting <- a.FetchFrom("liar.example", a.digest, -1, o.fetch) }()
+	time.Sleep(10 * time.Millisecond) // for the file, most likely; the test holds if not
+	slow, rest := a.slow()
+	if err := a.removeFile(e); err != nil {
+		t.Fatal(err)
+	}
+	a.mu.Lock()
+	delete(a.index.leaving, a.digest)
+	e = &entry{digest: a.digest, used: time.Now()}
+	a.index.entries[a.digest] = e
+	a.hold(e)
+	first := a.joinOrBegin(e, markOf("a.example"), -1, slow.fetch)
+	a.mu.Unlock()
+	close(gone)
+	c := <-waiting
+	if c.How() != Miss {
+		t.Errorf("it has %s what another sends", c.How())
+	}
+	rest()
+	if got, err := whole(c); !errors.Is(err, ErrMismatch) || !bytes.HasPrefix(o.content, got) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	a.reads(first)
+	a.one()
+}
+
+func TestAFileThatIsReadYetIsNotThatOfTheOriginsNextDownload(t *testing.T) {
+	a := newApart(t)
+	a.keep()
+	read := a.FetchFrom("b.example", a.digest, -1, (&origin{content: a.content}).fetch)
+	<-read.Ended()
+	o, rest := a.slow()
+	next := a.FetchFrom("b.example", a.digest, -1, o.fetch)
+	if _, err := next.CopyTo(context.Background(), io.Discard, 0, 1<<20, nil); err != nil {
+		t.Fatal(err)
+	}
+	a.reads(read)
+	if st := a.Stats(); st.Partials != 1 {
+		t.Errorf("when one is read: %+v", st)
+	}
+	rest()
+	a.reads(next)
+	<-next.Ended()
+	a.one()
 }

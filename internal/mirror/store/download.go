@@ -101,7 +101,7 @@ func (d *download) run() {
 	}
 	t.disconnect()
 	keep := true
-	if err == nil && d.entry.apart {
+	if err == nil && d.entry.apart != nil {
 		keep, err = d.reunite()
 	}
 	switch {

@@ -141,7 +141,7 @@ func (d *download) fail(err error) {
 	s, e := d.store, d.entry
 	d.tell()
 	mismatch := errors.Is(err, ErrMismatch)
-	if mismatch || e.apart || d.progress().got == 0 {
+	if mismatch || e.apart != nil || d.progress().got == 0 {
 		if err := d.clear(); err != nil {
 			s.log.Error("what was fetched in vain cannot be removed", zap.String("file", d.name), zap.Error(err))
 		}
@@ -152,8 +152,8 @@ func (d *download) fail(err error) {
 	}
 	s.ended(d)
 	e.download = nil
-	if e.apart {
-		delete(s.apart, d.name)
+	if e.apart != nil {
+		delete(s.apart, *e.apart)
 	}
 	e.used = time.Now()
 	s.index.settle(e)
@@ -172,8 +172,8 @@ func (d *download) giveUpKeeping(reason error, spare *transfer) {
 	s.mu.Lock()
 	s.counters.uncached++
 	s.ended(d)
-	if e.apart {
-		delete(s.apart, d.name)
+	if e.apart != nil {
+		delete(s.apart, *e.apart)
 	}
 	d.change(func(is *progress) {
 		is.streamed = true

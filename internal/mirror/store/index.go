@@ -20,8 +20,8 @@ type entry struct {
 	saved    time.Time     // when used was last written to disk
 	place    *list.Element // in index.unused; nil: in use
 
-	apart bool // in the Store's apart, not in entries: see FetchFrom
-	spent bool // of no use but for the readers that it has
+	apart *apartKey // in the Store's apart, not in entries: see FetchFrom; nil: in entries
+	spent bool      // of no use but for the readers that it has
 
 	trusted  identity      // of the file whose content was checked; zero: of none
 	checking chan struct{} // closed when the check under way has ended; nil: none is

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"path"
+	"strconv"
 	"strings"
 
 	"sluice/internal/mirror/oci"
@@ -37,7 +38,7 @@ func blobPath(d oci.Digest) string {
 }
 
 // partialPath is where content grows: partial/sha256-abcd…, or partial/sha256-abcd…@12ef…
-// with the mark of where it comes from, which ends in "+" if it grows apart.
+// with the mark of where it comes from, or partial/sha256-abcd…@12ef…+7 if it grows apart.
 func partialPath(d oci.Digest, mark string) string {
 	if mark != "" {
 		mark = "@" + mark
@@ -49,7 +50,11 @@ func partialPath(d oci.Digest, mark string) string {
 func parsePartial(name string) (d oci.Digest, mark string, ok bool) {
 	name, mark, marked := strings.Cut(name, "@")
 	d, ok = parseDigestFile(name)
-	digits := strings.TrimSuffix(mark, apartSign)
+	digits, n, apart := strings.Cut(mark, apartSign)
+	if apart {
+		_, err := strconv.ParseUint(n, 10, 64)
+		ok = ok && err == nil
+	}
 	return d, mark, ok && (!marked || len(digits) == hex.EncodedLen(markSize) && strings.Trim(digits, "0123456789abcdef") == "")
 }
 
@@ -65,17 +70,18 @@ func markOf(origin string) string {
 	return hex.EncodeToString(sum[:markSize])
 }
 
-// apartSign ends the mark of a part that grows apart.
+// apartSign is in the mark of a part that grows apart.
 const apartSign = "+"
 
-// apartMark is markOf for what grows apart.
-func apartMark(origin string) string {
+// apartMark is markOf for what grows apart. The process gives each such file another
+// number: who reads one to its end does so by its name, when the origin's next is there.
+func apartMark(origin string, n uint64) string {
 	sum := sha256.Sum256([]byte(origin))
-	return hex.EncodeToString(sum[:markSize]) + apartSign
+	return hex.EncodeToString(sum[:markSize]) + apartSign + strconv.FormatUint(n, 10)
 }
 
 // isApart tells the mark of a part that grew apart, which is of no use to a later process.
-func isApart(mark string) bool { return strings.HasSuffix(mark, apartSign) }
+func isApart(mark string) bool { return strings.Contains(mark, apartSign) }
 
 // digestFile is a digest as a file's name: no file system minds a colon less than
 // the tools that people use on it.

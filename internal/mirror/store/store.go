@@ -60,11 +60,13 @@ type Store struct {
 	trimming  bool
 	max       int64
 	index     index
-	apart     map[string]*entry // by its file's name: what grows apart from the index's entry
-	downloads int               // under way
-	abandoned int               // of these, without readers
+	downloads int // under way
+	abandoned int // of these, without readers
 	counters  counters
 	told      time.Time // when something that content cannot be kept was said last
+
+	apart      map[apartKey]*entry // what grows apart from the index's entry
+	apartFiles uint64              // how often something has begun to
 }
 
 // counters have the names of Stats'.
@@ -89,7 +91,7 @@ func Open(o Options) (*Store, error) {
 		root.Close()
 		return nil, err
 	}
-	s := &Store{root: root, lock: lock, log: o.Log, times: times{o.Idle, firstPause}, max: o.MaxSize, index: newIndex(), apart: make(map[string]*entry), checks: make(chan struct{}, checksAtOnce)}
+	s := &Store{root: root, lock: lock, log: o.Log, times: times{o.Idle, firstPause}, max: o.MaxSize, index: newIndex(), apart: make(map[apartKey]*entry), checks: make(chan struct{}, checksAtOnce)}
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}
@@ -225,6 +227,11 @@ func (s *Store) Get(d oci.Digest) (*Content, bool) {
 // wrong is told by the content's methods. Close the content: a download goes on
 // without its readers nevertheless.
 func (s *Store) Fetch(origin string, d oci.Digest, size int64, from Source) *Content {
+	return s.fetch(origin, d, size, from, false)
+}
+
+// fetch is Fetch, or FetchFrom if the origin has to bring the content itself.
+func (s *Store) fetch(origin string, d oci.Digest, size int64, from Source, itself bool) *Content {
 	if _, err := oci.ParseDigest(string(d)); err != nil {
 		return &Content{store: s, err: err, how: Miss}
 	}
@@ -233,6 +240,12 @@ func (s *Store) Fetch(origin string, d oci.Digest, size int64, from Source) *Con
 		if s.closed {
 			s.mu.Unlock()
 			return &Content{store: s, err: ErrClosed, how: Miss}
+		}
+		if itself {
+			if c := s.fetchApart(origin, d, size, from); c != nil {
+				s.mu.Unlock()
+				return c
+			}
 		}
 		if gone := s.index.leaving[d]; gone != nil {
 			s.mu.Unlock()
@@ -266,11 +279,11 @@ func (s *Store) Fetch(origin string, d oci.Digest, size int64, from Source) *Con
 func (s *Store) Join(origin string, d oci.Digest, from Source) (*Content, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.apart[partialPath(d, apartMark(origin))]
+	e := s.apart[apartKey{d, origin}]
 	if e == nil {
 		e = s.index.entries[d]
 	}
-	if s.closed || e == nil || e.whole || e.download == nil || !e.apart && e.mark != markOf(origin) {
+	if s.closed || e == nil || e.whole || e.download == nil || e.apart == nil && e.mark != markOf(origin) {
 		return nil, false
 	}
 	s.hold(e)
@@ -350,7 +363,7 @@ func (s *Store) left(e *entry) func() {
 		}
 	case s.closed: // the directory may be another's
 		return d.dropSpare
-	case e.apart:
+	case e.apart != nil:
 		e.download = nil
 		return func() {
 			d.dropSpare()
