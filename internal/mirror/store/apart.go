@@ -46,9 +46,19 @@ func (s *Store) fetchApart(origin string, d oci.Digest, size int64, from Source)
 	return s.joinOrBegin(e, e.mark, size, from)
 }
 
+// growsApart tells whether some origin brings content apart. The caller holds mu.
+func (s *Store) growsApart(d oci.Digest) bool {
+	for key := range s.apart {
+		if key.digest == d {
+			return true
+		}
+	}
+	return false
+}
+
 // reunite ends what grew apart and has been checked. It tells whether that is the store's
 // content now, and is to be kept as any other; if not, there is a file of it already, and
-// its own goes with its last reader.
+// its own goes with its last reader. The error is a noRoom, or why the download ends.
 func (d *download) reunite() (keep bool, err error) {
 	s, e := d.store, d.entry
 	for {
@@ -76,9 +86,12 @@ func (d *download) reunite() (keep bool, err error) {
 			gone := s.index.take(other)
 			s.mu.Unlock()
 			if err := s.discard(other, gone); err != nil {
-				return false, err
+				return false, &noRoom{err}
 			}
 			continue
+		case !other.whole:
+			s.mu.Unlock()
+			return false, &noRoom{errStreamed}
 		}
 		s.ended(d)
 		delete(s.apart, *e.apart)

@@ -328,3 +328,41 @@ func TestAFileThatIsReadYetIsNotThatOfTheOriginsNextDownload(t *testing.T) {
 	<-next.Ended()
 	a.one()
 }
+
+func TestWhatIsKeptNowhereIsNotSaidToBe(t *testing.T) {
+	a := newApart(t)
+	a.Resize(untoldShare*int64(len(a.content)) - 1)
+	untold := &origin{content: a.content, size: -1}
+	streamed := a.FetchFrom("a.example", a.digest, -1, untold.fetch) // has too many bytes for one of unknown length
+	<-streamed.Ended()
+	c := a.FetchFrom("b.example", a.digest, -1, (&origin{content: a.content}).fetch)
+	<-c.Ended()
+	if got, ok := a.Get(a.digest); c.Kept() != ok {
+		t.Errorf("it is said to be kept: %v, is: %v", c.Kept(), ok)
+		if ok {
+			got.Close()
+		}
+	}
+	a.reads(c)
+	a.reads(streamed)
+	if st := a.Stats(); st.Bytes != 0 || st.Uncached != 2 {
+		t.Errorf("%+v", st)
+	}
+	agree(t, a.Store, a.dir)
+}
+
+func TestWhatGrowsApartIsBeingFetched(t *testing.T) {
+	a := newApart(t)
+	a.keep()
+	o, rest := a.slow()
+	c := a.FetchFrom("b.example", a.digest, -1, o.fetch)
+	if freed, err := a.Remove(a.digest); err != nil || freed.Files != 1 {
+		t.Errorf("what is whole: %+v, %v", freed, err)
+	}
+	if _, err := a.Remove(a.digest); !errors.Is(err, ErrBusy) {
+		t.Errorf("what is on its way: %v", err)
+	}
+	rest()
+	a.reads(c)
+	a.one()
+}

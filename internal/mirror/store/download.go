@@ -38,6 +38,7 @@ var (
 	errAbandoned = errors.New("too many downloads that nobody waits for")
 	errTooLarge  = errors.New("it is larger than all that may be kept")
 	errInUse     = errors.New("all that is kept is in use")
+	errStreamed  = errors.New("what another registry sends of it finds no room")
 )
 
 // progress is how far a download has come.
@@ -105,6 +106,8 @@ func (d *download) run() {
 		keep, err = d.reunite()
 	}
 	switch {
+	case errors.As(err, &room):
+		d.giveUpKeeping(room, nil)
 	case err != nil:
 		d.fail(err)
 	case keep:

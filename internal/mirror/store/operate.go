@@ -89,6 +89,9 @@ func (s *Store) Remove(d oci.Digest) (Freed, error) {
 	s.mu.Lock()
 	e := s.index.entries[d]
 	switch {
+	case e == nil && s.growsApart(d):
+		s.mu.Unlock()
+		return Freed{}, ErrBusy
 	case e == nil || !e.whole && e.stored == 0 && e.download == nil:
 		s.mu.Unlock()
 		return Freed{}, ErrNotCached
