@@ -28,6 +28,7 @@ type Content struct {
 	entry    *entry
 	download *download // by which it comes; nil: it is whole
 	from     Source
+	late     bool     // the download was streamed already: what it has under way is for others
 	file     *os.File // the reader's own, with a position of its own; nil: not opened yet
 	size     int64    // of whole content
 	how      string

@@ -303,3 +303,20 @@ func TestAReaderWhoIsSlowIsNoUpstreamThatIs(t *testing.T) {
 		t.Errorf("%d bytes, %v, %d requests", b.Len(), err, o.calls.Load())
 	}
 }
+
+func TestWhoComesWhenContentIsPassedOnOnlyLeavesTheTransferToWhoWasThere(t *testing.T) {
+	content := noise(5, 1<<20)
+	s := open(t, t.TempDir(), int64(len(content))-1)
+	began, later := &origin{content: content}, &origin{content: content}
+	first := s.Fetch("", oci.FromBytes(content), -1, began.fetch)
+	<-first.Ended()
+	next := s.Fetch("", oci.FromBytes(content), -1, later.fetch)
+	for _, c := range []*Content{next, first} {
+		if got, err := whole(c); err != nil || !bytes.Equal(got, content) {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+	}
+	if began.calls.Load() != 1 || later.calls.Load() != 1 {
+		t.Errorf("%d requests of who was there, %d of who came", began.calls.Load(), later.calls.Load())
+	}
+}

@@ -313,7 +313,7 @@ func (s *Store) joinOrBegin(e *entry, mark string, size int64, from Source) *Con
 		e.download = newDownload(s, e, mark, size, from)
 		s.downloads++
 		s.work.Go(e.download.run)
-	} else if !e.download.streamed() {
+	} else if c.late = e.download.streamed(); !c.late {
 		c.how = Joined
 	}
 	c.download = e.download

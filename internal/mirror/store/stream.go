@@ -26,7 +26,10 @@ func (c *Content) stream(w *span) error {
 		return err
 	}
 	is := d.progress()
-	t := d.takeSpare()
+	var t *transfer
+	if !c.late {
+		t = d.takeSpare()
+	}
 	if t == nil {
 		t = &transfer{from: c.from, times: c.store.times, at: is.got, size: is.size}
 	}
