@@ -30,7 +30,7 @@ func (m *Mirror) blob(ctx context.Context, a asking) (*Blob, error) {
 			return nil, err
 		}
 		if c, ok := m.store.Get(a.Ref.Digest); ok {
-			return m.serve(ctx, a, c, Hit)
+			return m.serve(ctx, a, opened{content: c}, Hit)
 		}
 	}
 	switch {
@@ -52,13 +52,13 @@ func (a asking) get(part string) upstream.Request {
 }
 
 // serve makes an answer of content, once it is certain that it comes.
-func (m *Mirror) serve(ctx context.Context, a asking, c *store.Content, how string) (*Blob, error) {
-	size, err := c.Size(ctx)
+func (m *Mirror) serve(ctx context.Context, a asking, o opened, how string) (*Blob, error) {
+	size, err := o.content.Size(ctx)
 	if err != nil || a.Head {
-		c.Close()
+		o.drop()
 		return &Blob{Digest: a.Ref.Digest, Size: size, How: how}, err
 	}
-	return &Blob{Digest: a.Ref.Digest, Size: size, How: how, Content: c}, nil
+	return &Blob{Digest: a.Ref.Digest, Size: size, How: how, Content: o.content, source: o.source}, nil
 }
 
 func (m *Mirror) headBlob(ctx context.Context, a asking, known bool) (*Blob, error) {
@@ -75,11 +75,17 @@ func (m *Mirror) headBlob(ctx context.Context, a asking, known bool) (*Blob, err
 // opened is what came of asking for content of which it was not known that the
 // repository holds it: the content, for the first who asked; nil: it does, and it is kept
 // or under way.
-type opened struct{ content *store.Content }
+type opened struct {
+	content *store.Content
+	source  *source // to be closed with it; nil: there is no need
+}
 
 func (o opened) drop() {
 	if o.content != nil {
 		o.content.Close()
+	}
+	if o.source != nil {
+		o.source.close()
 	}
 }
 
@@ -97,7 +103,7 @@ func (m *Mirror) newBlob(ctx context.Context, a asking) (*Blob, error) {
 		case err != nil:
 			return nil, err
 		case o.content != nil && !shared:
-			return m.serve(ctx, a, o.content, Miss)
+			return m.serve(ctx, a, o, Miss)
 		}
 		if b, ok, err := m.join(ctx, a, by); ok || err != nil {
 			return b, err
@@ -113,7 +119,7 @@ func (m *Mirror) join(ctx context.Context, a asking, by who) (b *Blob, ok bool, 
 	if tr, holds := m.transfers.of(a.Repo, d); holds {
 		src := &source{m: m, a: a, as: a.identities(by)}
 		if c, ok := m.store.Join(a.Repo.Registry, d, src.fetch); ok {
-			b, err = m.serve(ctx, a, c, c.How())
+			b, err = m.serve(ctx, a, opened{content: c}, c.How())
 			return b, true, err
 		}
 		select { // it has ended: a moment until what came of it is written
@@ -124,7 +130,7 @@ func (m *Mirror) join(ctx context.Context, a asking, by who) (b *Blob, ok bool, 
 	}
 	if _, linked := m.store.Linked(a.Repo, d); linked {
 		if c, ok := m.store.Get(d); ok {
-			b, err = m.serve(ctx, a, c, Hit)
+			b, err = m.serve(ctx, a, opened{content: c}, Hit)
 			return b, true, err
 		}
 	}
@@ -164,7 +170,7 @@ func (m *Mirror) openBlob(ctx context.Context, a asking, as upstream.Identity, b
 		resp.Body.Close()
 		return opened{}, nil
 	}
-	return opened{m.begin(a, tr, a.fetchAs(as, by), resp)}, nil
+	return m.begin(a, tr, a.fetchAs(as, by), resp), nil
 }
 
 // hold keeps that a repository holds what is kept, or under way by tr, after its

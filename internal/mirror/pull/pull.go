@@ -115,12 +115,17 @@ type Blob struct {
 	// held against its digest while it is read, and the last byte comes only if it is
 	// right. Its Content-Range and Content-Length are to be passed on.
 	Passed *http.Response
+
+	source *source // of Content, if it has an answer of its own
 }
 
 // Close gives back what the answer holds.
 func (b *Blob) Close() error {
 	switch {
 	case b.Content != nil:
+		if b.source != nil {
+			b.source.close()
+		}
 		return b.Content.Close()
 	case b.Passed != nil:
 		return b.Passed.Body.Close()

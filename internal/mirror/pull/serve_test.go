@@ -466,3 +466,31 @@ func TestContentThatCannotBeKeptIsStreamed(t *testing.T) {
 		t.Errorf("manifest: %s", how)
 	}
 }
+
+// While one has what cannot be kept, the next is given the answer that showed that it is
+// there, and not another of the same.
+func TestContentThatCannotBeKeptIsAskedForOnceForEachWhoReadsIt(t *testing.T) {
+	hub := newRegistry(t)
+	layer := noise(1, 1<<20)
+	_, d := hub.image("library/alpine", "3", layer)
+	s := newSite(t, hub, false)
+	s.stop()
+	s.size = 1000
+	s.start()
+	s.swap()
+	first, err := s.Blob(t.Context(), s.request("alpine@"+string(d)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	s.settled()
+	const more = 5
+	for range more {
+		if content, how := s.blob("alpine@" + string(d)); !bytes.Equal(content, layer) || how != pull.Miss {
+			t.Errorf("%d bytes, %s", len(content), how)
+		}
+	}
+	if got, want := hub.asked("library/alpine blobs/"+string(d)), fmt.Sprintf("GET×%d", 1+more); got != want {
+		t.Errorf("upstream was asked %s, for %d who read", got, 1+more)
+	}
+}

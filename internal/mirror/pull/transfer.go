@@ -101,7 +101,7 @@ func (t *transfers) drop(tr *transfer) {
 // begin downloads content, of which first is the answer to a request for the whole, and
 // keeps who holds it once it is there. Call it when enter says so. The content is nil if
 // it has come meanwhile; first is not used then.
-func (m *Mirror) begin(a asking, tr *transfer, as []upstream.Identity, first *http.Response) *store.Content {
+func (m *Mirror) begin(a asking, tr *transfer, as []upstream.Identity, first *http.Response) opened {
 	src := &source{m: m, a: a, as: as, first: first}
 	c := m.store.FetchFrom(a.Repo.Registry, a.Ref.Digest, first.ContentLength, src.fetch)
 	ended := c.Ended()
@@ -109,10 +109,16 @@ func (m *Mirror) begin(a asking, tr *transfer, as []upstream.Identity, first *ht
 		m.transfers.drop(tr)
 		src.close()
 		if c.How() == store.Miss { // its error is told by all of its methods
-			return c
+			return opened{content: c}
 		}
 		c.Close()
-		return nil
+		return opened{}
+	}
+	o := opened{content: c}
+	select {
+	case <-ended: // by finding no room, when another asked: the answer is this one's
+		o.source = src
+	default:
 	}
 	// The one who calls is a goroutine of work, so that Close waits for this one too.
 	m.work.Go(func() {
@@ -120,10 +126,12 @@ func (m *Mirror) begin(a asking, tr *transfer, as []upstream.Identity, first *ht
 		case <-ended:
 		case <-m.ctx.Done():
 		}
-		src.close()
+		if o.source == nil {
+			src.close()
+		}
 		m.settle(tr, c.Kept())
 	})
-	return c
+	return o
 }
 
 // settle ends a transfer, and links what it has brought to those who hold it: there is
