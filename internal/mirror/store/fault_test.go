@@ -168,3 +168,24 @@ func TestTheLastBytesWaitForTheDigest(t *testing.T) {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 }
+
+func TestAnUpstreamThatSaysALengthTooLateIsHeldToWhatItSent(t *testing.T) {
+	content := noise(9, 3<<20)
+	o := &origin{content: content, body: func(int64, []byte) io.Reader { return cut(content, 1<<20) }}
+	from := func(ctx context.Context, offset int64) (io.ReadCloser, int64, error) {
+		body, _, err := o.fetch(ctx, offset)
+		size := int64(-1)
+		if offset > 0 { // fewer than it has sent
+			size = 1 << 10
+		}
+		return body, size, err
+	}
+	s := open(t, t.TempDir(), 100<<20)
+	if got, err := whole(s.Fetch("", oci.FromBytes(content), -1, from)); !errors.Is(err, ErrMismatch) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	settled(t, s)
+	if st := s.Stats(); st.Bytes != 0 || st.Mismatches != 1 {
+		t.Errorf("%+v", st)
+	}
+}

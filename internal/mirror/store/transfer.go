@@ -98,6 +98,8 @@ func (t *transfer) request(offset int64) error {
 	case body == nil && err == nil:
 		return fmt.Errorf("%w: the source has neither content nor an error", ErrInterrupted)
 	case size < 0 || body == nil:
+	case size < t.at:
+		return fmt.Errorf("%w: it has %d bytes, of which %d are here", ErrMismatch, size, t.at)
 	case t.size < 0:
 		t.size = size
 	case t.size != size:
