@@ -78,6 +78,7 @@ func (m *Mirror) headBlob(ctx context.Context, a asking, known bool) (*Blob, err
 type opened struct {
 	content *store.Content
 	source  *source // to be closed with it; nil: there is no need
+	told    bool    // from what was known: the registry was not asked
 }
 
 func (o opened) drop() {
@@ -94,7 +95,7 @@ const triesToJoin = 3
 
 // newBlob serves content that the repository is not known to hold.
 func (m *Mirror) newBlob(ctx context.Context, a asking) (*Blob, error) {
-	s := step[opened]{kind: "blob", what: a.blobPath(), drop: opened.drop, do: func(ctx context.Context, as upstream.Identity, by who) (opened, error) {
+	s := step[opened]{kind: "blob", what: a.blobPath(), drop: opened.drop, told: func(o opened) bool { return o.told }, do: func(ctx context.Context, as upstream.Identity, by who) (opened, error) {
 		return m.openBlob(ctx, a, as, by)
 	}}
 	for range triesToJoin {
@@ -143,7 +144,7 @@ func (m *Mirror) openBlob(ctx context.Context, a asking, as upstream.Identity, b
 	tr, holds := m.transfers.of(a.Repo, d)
 	if _, linked := m.store.Linked(a.Repo, d); holds || linked {
 		if by == mirror || by == anyone && m.isPublic(a.Repo, a.up.TagTTL) {
-			return opened{}, nil // another has asked meanwhile
+			return opened{told: true}, nil // another has asked meanwhile
 		}
 	}
 	if tr != nil || m.store.HeldIn(a.Repo.Registry, d) {

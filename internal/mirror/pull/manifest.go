@@ -90,7 +90,7 @@ func (m *Mirror) byDigest(ctx context.Context, a asking) (*Manifest, error) {
 			return nil, err
 		}
 	default:
-		mf, _, shared, err := reach(ctx, m, a, step[*Manifest]{kind: "manifest", what: path, do: func(ctx context.Context, as upstream.Identity, by who) (*Manifest, error) {
+		mf, _, shared, err := reach(ctx, m, a, step[*Manifest]{kind: "manifest", what: path, told: (*Manifest).told, do: func(ctx context.Context, as upstream.Identity, by who) (*Manifest, error) {
 			if mf, ok := m.keptFor(ctx, a, d, by); ok {
 				return mf, nil
 			}
@@ -110,6 +110,9 @@ func (m *Mirror) keptFor(ctx context.Context, a asking, d oci.Digest, by who) (*
 	}
 	return m.kept(ctx, a.Repo, d, Hit)
 }
+
+// told tells that an answer is from what was known: the registry was not asked.
+func (mf *Manifest) told() bool { return mf != nil && mf.How == Hit }
 
 // obtain fetches a manifest by digest for those who may have it through by.
 func (m *Mirror) obtain(ctx context.Context, a asking, d oci.Digest, by who) (*Manifest, bool, error) {

@@ -75,7 +75,9 @@ type step[T any] struct {
 	alone bool
 	// aside says that it is no content: who may see a list need not be who may pull.
 	aside bool
-	drop  func(T) // gives back an answer that nobody takes; nil: there is no need
+	// told tells that an answer is from what was known, and shows nothing new; nil: none is.
+	told func(T) bool
+	drop func(T) // gives back an answer that nobody takes; nil: there is no need
 }
 
 func (s step[T]) ask(ctx context.Context, m *Mirror, a asking, as upstream.Identity, name string, by who) (value T, shared bool, err error) {
@@ -92,7 +94,7 @@ func (s step[T]) openly(m *Mirror, a asking) step[T] {
 	ask := s.do
 	s.do = func(ctx context.Context, as upstream.Identity, by who) (T, error) {
 		value, err := ask(ctx, as, by)
-		if err == nil && !s.aside {
+		if err == nil && !s.aside && (s.told == nil || !s.told(value)) {
 			m.notePublic(a.Repo, a.up.TagTTL)
 		}
 		return value, err

@@ -16,6 +16,9 @@ type current struct {
 	failed   error // the upstream told what the tag names, and did not give it
 }
 
+// told tells that the registry was not asked.
+func (c current) told() bool { return c.head == (head{}) && c.manifest.told() }
+
 func (m *Mirror) byTag(ctx context.Context, a asking) (*Manifest, error) {
 	tag := a.Ref.Tag
 	last, known := m.store.Tag(a.Repo, tag)
@@ -31,7 +34,7 @@ func (m *Mirror) byTag(ctx context.Context, a asking) (*Manifest, error) {
 	if known && m.mayHaveStale(a, last) {
 		bounded, done = m.patient(ctx, a)
 	}
-	now, by, shared, err := reach(bounded, m, a, step[current]{kind: "tag", what: "manifests/" + tag, known: known, do: func(ctx context.Context, as upstream.Identity, by who) (current, error) {
+	now, by, shared, err := reach(bounded, m, a, step[current]{kind: "tag", what: "manifests/" + tag, known: known, told: current.told, do: func(ctx context.Context, as upstream.Identity, by who) (current, error) {
 		return m.revalidate(ctx, a, as, by)
 	}})
 	done(err)
