@@ -63,6 +63,7 @@ func (d *download) reunite() (keep bool, err error) {
 	s, e := d.store, d.entry
 	for {
 		s.mu.Lock()
+		s.unreserve(d, d.reserved) // all of it is here
 		other, wait := s.index.entries[e.digest], s.index.leaving[e.digest]
 		if other != nil && other.downloading() {
 			wait = other.download.ended

@@ -366,3 +366,35 @@ func TestWhatGrowsApartIsBeingFetched(t *testing.T) {
 	a.reads(c)
 	a.one()
 }
+
+func TestWhatWaitsForAnothersDownloadTakesNoMoreRoomAndEndsWithTheStore(t *testing.T) {
+	a := newApart(t)
+	first := a.Fetch("a.example", a.digest, -1, (&origin{content: a.content, body: func(_ int64, rest []byte) io.Reader { return newHanging(rest[:1<<20]) }}).fetch)
+	defer first.Close()
+	if _, err := first.CopyTo(context.Background(), io.Discard, 0, 1<<19, nil); err != nil {
+		t.Fatal(err)
+	}
+	c := a.FetchFrom("b.example", a.digest, -1, (&origin{content: a.content, size: -1}).fetch)
+	a.reads(c)
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		a.mu.Lock()
+		reserved, missing := a.index.reserved, a.index.entries[a.digest].download.reserved
+		a.mu.Unlock()
+		if reserved == missing {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d bytes are reserved, the first lacks %d", reserved, missing)
+		}
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+	if c.Kept() {
+		t.Error("what waited is said to be kept")
+	}
+	agree(t, a.Store, a.dir)
+	if st := a.Stats(); st.Partials != 1 {
+		t.Errorf("there are %+v", st)
+	}
+}
