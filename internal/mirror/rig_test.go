@@ -12,13 +12,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"sluice/internal/lab"
 	"sluice/internal/mirror/oci"
 	"sluice/internal/mirror/settings"
 )
@@ -79,28 +79,10 @@ type running struct {
 	*Server
 	t        *testing.T
 	file     string
-	out, err *buffer
+	out, err *lab.Transcript
 	stop     context.CancelFunc
 	cut      context.CancelFunc
 	done     chan error
-}
-
-// buffer is what a log is written to.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // text is a file whose mirror has an origin on loopback for Docker Hub.
@@ -125,7 +107,7 @@ clients = ["127.0.0.1"]
 
 func run(t *testing.T, text string) *running {
 	t.Helper()
-	r := &running{t: t, file: filepath.Join(t.TempDir(), "mirror.toml"), out: &buffer{}, err: &buffer{}, done: make(chan error, 1)}
+	r := &running{t: t, file: filepath.Join(t.TempDir(), "mirror.toml"), out: new(lab.Transcript), err: new(lab.Transcript), done: make(chan error, 1)}
 	r.write(text)
 	load := func() (*settings.Config, error) { return settings.Load(settings.Flags{Config: r.file}) }
 	cfg, err := load()

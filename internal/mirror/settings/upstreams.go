@@ -10,6 +10,7 @@ import (
 	"sluice/acl"
 	"sluice/internal/config/strict"
 	"sluice/internal/mirror/oci"
+	"sluice/internal/mirror/upstream"
 )
 
 // Docker Hub is called by a name that no registry answers to, and its images by two
@@ -158,10 +159,7 @@ func (b *builder) warnPlain(u fileUpstream, at *url.URL, place strict.Where) {
 	}
 }
 
-var (
-	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	helperName   = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
-)
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // credentials holds to it that there is a name with one source of its password, a
 // helper, or neither.
@@ -186,7 +184,7 @@ func (b *builder) credentials(u fileUpstream, at strict.Where) {
 		b.errs().Addf(at.Sub("username"), "take it out", "a username has no colon and no line break") // RFC 7617, section 2
 	case u.PasswordEnv != "" && !variableName.MatchString(u.PasswordEnv):
 		b.errs().Addf(at.Sub("password_env"), `write the name of the variable, such as "GHCR_TOKEN"`, "password_env is not the name of an environment variable")
-	case u.Helper != "" && !helperName.MatchString(u.Helper):
+	case u.Helper != "" && !upstream.IsHelperName(u.Helper):
 		b.errs().Addf(at.Sub("helper"), `write "ecr-login" for docker-credential-ecr-login, say`, "%s is not the name of a credential helper", strict.Show(u.Helper))
 	}
 	if u.PasswordFile != "" {

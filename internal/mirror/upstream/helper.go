@@ -18,10 +18,16 @@ const helperTimeout = 30 * time.Second
 // token (the protocol of docker-credential-helpers).
 const identityTokenUser = "<token>"
 
+// IsHelperName tells whether a name can be that of a credential helper: no path, and no
+// option.
+func IsHelperName(name string) bool {
+	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
+}
+
 // fromHelper takes the credentials from docker-credential-NAME, which reads what
 // they are for from standard input and answers in JSON on standard output.
 func fromHelper(c *credentials, o Options) error {
-	if strings.Trim(o.Helper, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
+	if !IsHelperName(o.Helper) {
 		return fmt.Errorf("credential helper %q: the name may have letters, digits, hyphens and underscores", o.Helper)
 	}
 	program, err := exec.LookPath("docker-credential-" + o.Helper)
