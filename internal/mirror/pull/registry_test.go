@@ -11,10 +11,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
-	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -23,13 +19,10 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"go.uber.org/zap"
 
-	"sluice/internal/egress"
 	"sluice/internal/mirror/oci"
 	"sluice/internal/mirror/pull"
 	"sluice/internal/mirror/store"
-	"sluice/internal/mirror/upstream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -254,7 +247,8 @@ func (g *registry) serve(w http.ResponseWriter, r *http.Request, name, what, use
 // clock is what the mirror takes for the time.
 type clock struct{ ahead atomic.Int64 }
 
-func (c *clock) now() time.Time       { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
 func (c *clock) pass(d time.Duration) { c.ahead.Add(int64(d)) }
 
 const ttl = time.Minute
@@ -271,96 +265,6 @@ type site struct {
 	whole     time.Duration
 	timeout   time.Duration // of registries that are added
 	upstreams map[string]pull.Upstream
-}
-
-// newSite returns the mirror of one registry, docker.io.
-func newSite(t testing.TB, hub *registry, own bool) *site {
-	t.Helper()
-	s := &site{t: t, clock: new(clock), dir: t.TempDir(), size: 1 << 30, timeout: 10 * time.Second, upstreams: make(map[string]pull.Upstream)}
-	s.start()
-	t.Cleanup(s.stop)
-	s.add("docker.io", hub.URL, own)
-	return s
-}
-
-func (s *site) start() {
-	s.t.Helper()
-	var err error
-	if s.store, err = store.Open(store.Options{Dir: filepath.Join(s.dir, "cache"), MaxSize: s.size, Idle: 5 * time.Second}); err != nil {
-		s.t.Fatal(err)
-	}
-	s.Mirror = pull.New(s.store, pull.Options{Log: zap.NewNop(), Now: s.now, Patience: s.patience, Whole: s.whole})
-}
-
-func (s *site) stop() {
-	if err := s.Mirror.Close(); err != nil {
-		s.t.Error(err)
-	}
-	if err := s.store.Close(); err != nil {
-		s.t.Error(err)
-	}
-	for _, up := range s.upstreams {
-		up.Registry.Close()
-	}
-}
-
-// restart stops the mirror and starts it anew with the same cache and upstreams.
-func (s *site) restart() {
-	s.t.Helper()
-	s.stop()
-	s.start()
-	s.swap()
-}
-
-// add adds a registry, or replaces it; own: with credentials of the mirror's own.
-func (s *site) add(name, at string, own bool) {
-	s.t.Helper()
-	u, err := url.Parse(at)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	o := upstream.Options{Name: name, URL: u, Timeout: s.timeout, Idle: 5 * time.Second,
-		Dialer: &egress.Dialer{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}
-	if own {
-		o.Username, o.PasswordFile = "mirror", filepath.Join(s.dir, "password")
-		if err := os.WriteFile(o.PasswordFile, []byte("own\n"), 0o600); err != nil {
-			s.t.Fatal(err)
-		}
-	}
-	r, err := upstream.New(o)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if old := s.upstreams[name].Registry; old != nil {
-		old.Close()
-	}
-	s.upstreams[name] = pull.Upstream{Registry: r, TagTTL: ttl}
-	s.swap()
-}
-
-func (s *site) swap() {
-	s.Swap(&pull.Policy{Upstreams: maps.Clone(s.upstreams), Default: "docker.io",
-		Aliases: map[string]string{"index.docker.io": "docker.io", "registry-1.docker.io": "docker.io"}})
-}
-
-// request is for "name:tag", "name@digest"; the registry is docker.io if the name has
-// no host.
-func (s *site) request(image string) pull.Request {
-	s.t.Helper()
-	name, ref, digest := strings.Cut(image, "@")
-	if !digest {
-		i := strings.LastIndexByte(image, ':')
-		name, ref = image[:i], image[i+1:]
-	}
-	repo, err := s.Resolve("", name)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	r, err := oci.ParseReference(ref)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return pull.Request{Repo: repo, Ref: r}
 }
 
 // manifest asks for one and returns how it came, or the status of the error.
@@ -425,8 +329,10 @@ func status(t testing.TB, err error) string {
 	return fmt.Sprintf("%d %s", e.Status, e.Identifier())
 }
 
-func head(r *pull.Request)   { r.Head = true }
-func named(r *pull.Request)  { r.Private = true }
+func head(r *pull.Request) { r.Head = true }
+
+func named(r *pull.Request) { r.Private = true }
+
 func bearer(r *pull.Request) { r.Bearer = true }
 
 func with(authorization string) func(*pull.Request) {
@@ -441,22 +347,6 @@ func noise(seed byte, size int) []byte {
 	b := make([]byte, size)
 	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b)
 	return b
-}
-
-// settled waits until no download is under way.
-func (s *site) settled() {
-	s.t.Helper()
-	for end := time.Now().Add(20 * time.Second); s.store.Stats().Downloads > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			s.t.Fatal("a download does not end")
-		}
-	}
-}
-
-// keeps waits until a blob is kept, and known to be docker.io's.
-func (s *site) keeps(d oci.Digest) {
-	s.t.Helper()
-	eventually(s.t, "the blob is not kept", func() bool { return s.store.HeldIn("docker.io", d) })
 }
 
 // eventually waits for what goes on without a client.
