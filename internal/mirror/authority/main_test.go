@@ -66,7 +66,9 @@ func byGo(a *Authority, leaf *x509.Certificate, name string) error {
 
 func byOpenSSL(t testing.TB, a *Authority, leaf *x509.Certificate, name string) error {
 	t.Helper()
-	lab.Need(t, lab.Needs{Programs: []string{"openssl"}, Part: "what OpenSSL makes of the certificates"})
+	if _, err := exec.LookPath("openssl"); err != nil {
+		lab.LeaveOut(t, "what OpenSSL makes of the certificates: "+err.Error())
+	}
 	dir := t.TempDir()
 	ca, file := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "leaf.pem")
 	write := func(path string, text []byte) {
