@@ -226,10 +226,7 @@ func TestContentThatCannotBeKeptIsAskedForOnceForEachWhoReadsIt(t *testing.T) {
 	layer := noise(1, 1<<20)
 	_, d := hub.image("library/alpine", "3", layer)
 	s := newSite(t, hub, false)
-	s.stop()
-	s.size = 1000
-	s.start()
-	s.swap()
+	s.restartWithRoomFor(1000)
 	first, err := s.Blob(t.Context(), s.request("alpine@"+string(d)))
 	if err != nil {
 		t.Fatal(err)

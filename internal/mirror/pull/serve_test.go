@@ -246,10 +246,7 @@ func TestContentThatCannotBeKeptIsStreamed(t *testing.T) {
 	layer := noise(1, 1<<20)
 	m, d := hub.image("library/alpine", "3", layer)
 	s := newSite(t, hub, false)
-	s.stop()
-	s.size = 1000
-	s.start()
-	s.swap()
+	s.restartWithRoomFor(1000)
 	for range 2 {
 		if content, _ := s.blob("alpine@" + string(d)); !bytes.Equal(content, layer) {
 			t.Errorf("%d bytes", len(content))

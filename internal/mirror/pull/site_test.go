@@ -58,6 +58,13 @@ func (s *site) restart() {
 	s.swap()
 }
 
+// restartWithRoomFor does so with a cache of so many bytes.
+func (s *site) restartWithRoomFor(size int64) {
+	s.t.Helper()
+	s.size = size
+	s.restart()
+}
+
 // add adds a registry, or replaces it; own: with credentials of the mirror's own.
 func (s *site) add(name, at string, own bool) {
 	s.t.Helper()

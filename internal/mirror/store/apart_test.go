@@ -259,11 +259,7 @@ func TestOnlySoManyGrowApartWithoutReaders(t *testing.T) {
 		}
 		c.Close()
 	}
-	for end := time.Now().Add(20 * time.Second); s.Stats().Partials > maxAbandoned; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%+v", s.Stats())
-		}
-	}
+	until(t, s, func(is Stats) bool { return is.Partials <= maxAbandoned })
 	if got := s.Stats(); got.Downloads != maxAbandoned || got.Blobs != many {
 		t.Errorf("%+v", got)
 	}

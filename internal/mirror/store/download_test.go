@@ -182,11 +182,7 @@ func TestOnlySoManyDownloadsGoOnWithoutReaders(t *testing.T) {
 		}
 		c.Close()
 	}
-	for end := time.Now().Add(20 * time.Second); s.Stats().Downloads > maxAbandoned; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%+v", s.Stats())
-		}
-	}
+	until(t, s, func(is Stats) bool { return is.Downloads <= maxAbandoned })
 	if got := s.Stats(); got.Downloads != maxAbandoned || got.Partials != downloads {
 		t.Errorf("%+v", got)
 	}

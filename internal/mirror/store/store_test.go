@@ -219,9 +219,15 @@ func TestContentIsFetchedOnceAndThenAtHand(t *testing.T) {
 // settled waits until no download is under way.
 func settled(t testing.TB, s *Store) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); s.Stats().Downloads > 0; time.Sleep(time.Millisecond) {
+	until(t, s, func(is Stats) bool { return is.Downloads == 0 })
+}
+
+// until waits for what the store's figures are to come to.
+func until(t testing.TB, s *Store, enough func(Stats) bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !enough(s.Stats()); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("downloads go on: %+v", s.Stats())
+			t.Fatalf("it does not come to an end: %+v", s.Stats())
 		}
 	}
 }
